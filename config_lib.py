@@ -1,0 +1,167 @@
+"""What a config means: flags in, durations resolved, nonsense refused early."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+import sources
+import zoo
+from errors import UserError, closest
+from eval_lib import PROTOCOLS
+
+
+def apply_overrides(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
+  """Lets `train.steps` on the command line replace a file's `train.epochs`.
+
+  Args:
+    config: changed in place; overrides are applied to it already.
+    overrides: the fields that the command line sets, by dotted path.
+
+  Raises:
+    UserError: both are on the command line.
+  """
+  given = [u for u in ('steps', 'epochs') if f'train.{u}' in overrides]
+  if len(given) == 2:
+    raise UserError(
+      'train.steps and train.epochs are two names of one thing: give one'
+    )
+  if given == ['steps']:
+    config.train.epochs = None
+  if given == ['epochs']:
+    config.train.steps = None
+
+
+class Duration(NamedTuple):
+  """A length of training; `unit` is 'steps', 'epochs' or 'examples'."""
+
+  amount: float
+  unit: str
+
+  def examples(self, epoch: int, batch_size: int) -> int:
+    """Returns it as a number of training examples.
+
+    Args:
+      epoch: examples in the training split.
+      batch_size: examples a step.
+    """
+    of = {'steps': batch_size, 'epochs': epoch, 'examples': 1}
+    return round(self.amount * of[self.unit])
+
+  def steps(self, epoch: int, batch_size: int) -> int:
+    """Returns it as a number of steps, rounded up."""
+    return -(-self.examples(epoch, batch_size) // batch_size)
+
+
+def duration(text: str, field: str) -> Duration:
+  """Reads '2 epochs', '500 steps', '60000 examples', or '500' for steps.
+
+  Raises:
+    UserError: names the field; not of this form, or not positive.
+  """
+  match = re.fullmatch(
+    r'\s*([\d_.]+(?:e\d+)?)\s*(step|epoch|example|)s?\s*', str(text)
+  )
+  try:
+    amount = float(match[1]) if match else 0.0
+  except ValueError:
+    amount = 0.0
+  if not match or amount <= 0:
+    raise UserError(
+      f"{field} '{text}': write '2 epochs', '500 steps' or '60000 examples', "
+      'more than zero'
+    )
+  return Duration(amount, (match[2] or 'step') + 's')
+
+
+def training_length(config: ConfigDict) -> Duration:
+  """Returns the length that `train.steps` or `train.epochs` gives.
+
+  Raises:
+    UserError: neither or both are set, or not positive.
+  """
+  steps, epochs = config.train.steps, config.train.epochs
+  if (steps is None) == (epochs is None):
+    raise UserError(
+      f'set one of train.steps ({steps}) and train.epochs ({epochs})'
+    )
+  name, amount = ('steps', steps) if epochs is None else ('epochs', epochs)
+  if amount <= 0:
+    raise UserError(f'train.{name} is {amount}: training needs more than zero')
+  return Duration(amount, name)
+
+
+def check(config: ConfigDict, devices: int) -> None:
+  """Refuses what cannot work, before any file is read or program compiled.
+
+  Args:
+    config: resolved.
+    devices: number of devices of the run.
+
+  Raises:
+    UserError: names the field, its value, and the way out.
+  """
+  training_length(config)
+  for section in ('eval', 'checkpoint'):
+    duration(config[section].every, f'{section}.every')
+  for boundary in config.schedule.boundaries:
+    duration(boundary, 'schedule.boundaries')
+  for field in (
+    'train.batch_size',
+    'train.microbatch',
+    'train.log_every',
+    'eval.batch_size',
+    'checkpoint.keep',
+    'data.image_size',
+  ):
+    section, name = field.split('.')
+    if config[section][name] < 1:
+      raise UserError(f'{field} is {config[section][name]}: at least 1')
+  for field, value in (
+    ('seed', config.seed),
+    ('data.threads', config.data.threads),
+    ('checkpoint.keep_best', config.checkpoint.keep_best),
+  ):
+    if value < 0:
+      raise UserError(f'{field} is {value}: at least 0')
+  _check_batch(config.train.batch_size, config.train.microbatch, devices)
+  _check_names(config)
+
+
+def _check_batch(batch, parts, devices):
+  if batch % (devices * parts) == 0:
+    return
+  fits = -(-batch // (devices * parts)) * devices * parts
+  raise UserError(
+    f'train.batch_size {batch} does not divide by {devices} device'
+    f'{"s" * (devices > 1)} x train.microbatch {parts}; {fits} would'
+  )
+
+
+def _check_names(config):
+  if config.eval.protocol not in PROTOCOLS:
+    raise UserError(
+      f"eval.protocol '{config.eval.protocol}' is unknown."
+      f'{closest(config.eval.protocol, PROTOCOLS)}'
+    )
+  name = config.model.name
+  if name not in zoo.names():
+    raise UserError(f"model.name '{name}' is unknown.{closest(name, zoo.names())}")
+  if config.model.dtype not in ('float32', 'bfloat16'):
+    raise UserError(f"model.dtype '{config.model.dtype}': float32 or bfloat16")
+  if config.data.name not in sources.names():
+    raise UserError(
+      f"data.name '{config.data.name}' is unknown."
+      f'{closest(config.data.name, sources.names())}'
+    )
+  if config.optimizer.name == 'sdlm' and name != 'lenet5':
+    raise UserError(
+      "optimizer.name 'sdlm' knows the layers of model.name 'lenet5' only, "
+      f"not '{name}'"
+    )
+  if config.loss.name == 'penalty' and name != 'lenet5':
+    raise UserError(
+      "loss.name 'penalty' needs the fixed codes of model.name 'lenet5'; "
+      f"with '{name}' it has no minimum"
+    )

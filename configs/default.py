@@ -1,0 +1,60 @@
+"""Every field that all configs share, with its meaning. Papers override these.
+
+Durations ('1 epoch', '500 steps', '60000 examples') are strings with a unit; a
+bare number means steps. A locked config refuses fields that are not here.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_config() -> ConfigDict:
+  """Returns the defaults; a config file fills in what is empty here."""
+  return ConfigDict({
+    'seed': 0,  # of initialisation, order of examples, augmentation, dropout
+    'init_from': '',  # checkpoint directory to take parameters from
+    'data': {
+      'name': '',  # mnist5k, mnist, fashion_mnist, tfds, fake
+      'dir': '',  # where its files are; empty: fetched into the user's cache
+      'options': {},  # further arguments of that source
+      'threads': 2,  # that fetch ahead; 0 is fastest for data in memory
+      'image_size': 0,  # side of the network's input, pixels
+      'mean': (0.0,),  # the network sees (pixel - mean) / std, pixel 0 to 255,
+      'std': (1.0,),  # one value, or one a channel
+    },
+    'model': {
+      'name': '',  # a canonical name of the zoo; then the network's own fields
+      'dtype': 'float32',  # of the computation; parameters are float32
+    },
+    'loss': {'name': 'softmax'},  # softmax, map, penalty; then its own fields
+    'train': {
+      'batch_size': 0,  # images a step, on all devices together
+      'microbatch': 1,  # equal parts that a batch is processed in, one by one
+      'steps': config_dict.placeholder(int),  # either steps
+      'epochs': config_dict.placeholder(float),  # or epochs
+      'log_every': 100,  # steps
+      'augment': 'none',  # none, distort
+      'augment_options': {},
+    },
+    'optimizer': {
+      'name': 'momentum',  # momentum, sdlm
+      'learning_rate': 0.0,  # the first one
+      'momentum': 0.9,
+      'momentum_form': 'caffe',  # caffe: rate inside the velocity; pytorch
+      'weight_decay': 0.0,  # coupled (L2)
+    },
+    'schedule': {
+      'name': 'step',
+      'boundaries': (),  # durations at which the rate changes
+      'factors': (),  # the rates from there on, as multiples of the first
+    },
+    'eval': {
+      'every': '1 epoch',
+      'batch_size': 1000,  # any; changes no result
+      'protocol': 'single',  # single: one pass of the whole image
+    },
+    'checkpoint': {
+      'every': '1 epoch',
+      'keep': 2,  # the newest
+      'keep_best': 1,  # and those of lowest top-1 error
+    },
+  })

@@ -1,0 +1,152 @@
+"""Exact evaluation: every example of a split counts once.
+
+Batches are padded and masked, counts are summed on the device as integers,
+divided once, and the number of examples is checked. Counts and errors are
+therefore the same for every batch size and every number of devices.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+
+import augment
+import input_pipeline
+from losses import Loss
+from sources import Source
+
+# Protocols by name; the name stands beside every number. 'single': one
+# forward pass of the whole image (LeNet-5, Section III-B).
+PROTOCOLS = ('single',)
+
+
+def rank_of_label(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Returns how many classes come before the label, int32 [N]; 0 is top-1.
+
+  Equal logits rank in order of class, as argmax has it, so that a network
+  with constant outputs is not counted right. NaN counts as before the label.
+  """
+  own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
+  earlier = jnp.arange(logits.shape[-1]) < labels[:, None]
+  # Not "logits > own": a comparison with NaN is false.
+  before = ~(logits <= own) | (earlier & (logits == own))
+  before &= jnp.arange(logits.shape[-1]) != labels[:, None]
+  rank = before.sum(-1, dtype=jnp.int32)
+  return jnp.where(jnp.isnan(own[:, 0]), logits.shape[-1], rank)
+
+
+def make_eval_step(
+  module: nn.Module, loss: Loss, prepare: Callable, sharding: NamedSharding
+) -> Callable[[dict, dict, dict], dict[str, jax.Array]]:
+  """Returns the jitted function (variables, batch, sums) -> sums.
+
+  Args:
+    module: the network.
+    loss: of single examples.
+    prepare: uint8 images of a batch -> the network's float input.
+    sharding: of the batch.
+  """
+
+  def step(variables, batch, sums):
+    images = prepare(batch['image'])
+    logits = module.apply(variables, images, train=False)
+    rank = rank_of_label(logits, batch['label'])
+    mask = batch['mask']
+    loss_of = jnp.where(mask, loss(logits, batch['label']), 0.0)
+    return {
+      'count': sums['count'] + mask.sum(dtype=jnp.int32),
+      'top1': sums['top1'] + (mask & (rank < 1)).sum(dtype=jnp.int32),
+      'top5': sums['top5'] + (mask & (rank < 5)).sum(dtype=jnp.int32),
+      'loss': sums['loss'] + loss_of.sum(),
+    }
+
+  everywhere = NamedSharding(sharding.mesh, PartitionSpec())
+  return jax.jit(
+    step,
+    in_shardings=(everywhere, sharding, everywhere),
+    out_shardings=everywhere,
+    donate_argnums=2,
+  )
+
+
+def evaluate(
+  eval_step: Callable,
+  variables: dict,
+  source: Source,
+  *,
+  batch_size: int,
+  sharding: NamedSharding,
+  protocol: str,
+  threads: int = 0,
+) -> dict[str, Any]:
+  """Runs a whole split through `eval_step`.
+
+  Args:
+    eval_step: from `make_eval_step`.
+    variables: of the network.
+    source: the split.
+    batch_size: any; rounded up to a multiple of the number of devices.
+    sharding: of the batch.
+    protocol: its name, for the record.
+    threads: that fetch ahead.
+
+  Returns:
+    'loss', 'top1_error', 'top5_error' (where there are more than five
+    classes; fractions between 0 and 1), 'count', 'wrong' and 'protocol'.
+
+  Raises:
+    RuntimeError: the examples seen are not exactly those of the split.
+  """
+  devices = sharding.mesh.size
+  batch_size = -(-batch_size // devices) * devices
+  zeros = {'count': 0, 'top1': 0, 'top5': 0, 'loss': 0.0}
+  everywhere = NamedSharding(sharding.mesh, PartitionSpec())
+  sums = jax.device_put(jax.tree.map(jnp.asarray, zeros), everywhere)
+  for batch in input_pipeline.eval_batches(
+    source, batch_size, sharding=sharding, threads=threads
+  ):
+    sums = eval_step(variables, batch, sums)
+  total = jax.tree.map(lambda x: x.item(), jax.device_get(sums))
+  count = total['count']
+  if count != len(source):
+    raise RuntimeError(f'evaluated {count} examples of {len(source)}')
+  result = {
+    'loss': total['loss'] / count,
+    'top1_error': (count - total['top1']) / count,
+    'top5_error': (count - total['top5']) / count,
+    'wrong': count - total['top1'],
+    'count': count,
+    'protocol': protocol,
+  }
+  if source.num_classes <= 5:
+    del result['top5_error']
+  return result
+
+
+def make_prepare(image_size: int, mean, std) -> Callable:
+  """Returns uint8 [N, H, W, C] -> float32 [N, size, size, C] for a network."""
+
+  def prepare(images):
+    return augment.standardize(augment.pad_to(images, image_size), mean, std)
+
+  return prepare
+
+
+def describe(data_name: str, result: dict[str, Any]) -> str:
+  """Returns an evaluation in one line, with its protocol and counts.
+
+  Args:
+    data_name: of the data set.
+    result: as `evaluate` returns it.
+  """
+  top5 = ''
+  if 'top5_error' in result:
+    top5 = f'top-5 {result["top5_error"]:.2%}, '
+  return (
+    f'{data_name} test, {result["protocol"]}: top-1 error '
+    f'{result["top1_error"]:.2%} ({result["wrong"]:,} of {result["count"]:,}), '
+    f'{top5}loss {result["loss"]:.4f}'
+  )

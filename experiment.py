@@ -1,0 +1,122 @@
+"""What a config stands for: its parts, built and checked."""
+
+import dataclasses
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
+
+import augment
+import config_lib
+import eval_lib
+import input_pipeline
+import losses
+import optimizers
+import sources
+import zoo
+from errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """What a config stands for, built and checked; the devices it runs on."""
+
+  config: ConfigDict
+  module: nn.Module
+  loss: losses.Loss
+  augment: augment.Augment
+  prepare: Callable[[jax.Array], jax.Array]
+  batch_sharding: NamedSharding
+  train_source: sources.Source
+  eval_source: sources.Source
+  steps: int
+  schedule: optimizers.Schedule
+  optimizer: optax.GradientTransformation
+
+  @property
+  def replicated(self) -> NamedSharding:
+    """The sharding of the state: whole, on every device."""
+    return NamedSharding(self.batch_sharding.mesh, PartitionSpec())
+
+  def due(self, every: str, step: int) -> bool:
+    """Whether the step that was just taken passes a multiple of a duration."""
+    batch = self.config.train.batch_size
+    length = config_lib.duration(every, 'every')
+    period = max(length.examples(len(self.train_source), batch), 1)
+    return step * batch // period > (step - 1) * batch // period
+
+
+def create_experiment(config: ConfigDict) -> Experiment:
+  """Builds everything that a config names, cheapest checks first.
+
+  Raises:
+    UserError: names the field, its value, and the way out.
+  """
+  mesh = input_pipeline.mesh()
+  config_lib.check(config, mesh.size)
+  loss = losses.create(**config.loss)
+  augmentation = augment.create(
+    config.train.augment, **config.train.augment_options
+  )
+  data = config.data
+  train_source, eval_source = (
+    sources.create(data.name, split, data.dir, **data.options)
+    for split in ('train', 'test')
+  )
+  try:
+    module = zoo.create(num_classes=train_source.num_classes, **config.model)
+  except ValueError as error:
+    raise UserError(f'model: {error}') from None
+
+  def steps_of(duration):
+    return duration.steps(len(train_source), config.train.batch_size)
+
+  schedule = dict(config.schedule)
+  schedule['boundaries'] = [
+    steps_of(config_lib.duration(b, 'schedule.boundaries'))
+    for b in schedule['boundaries']
+  ]
+  optimizer = dict(config.optimizer)
+  rate = optimizers.create_schedule(
+    schedule.pop('name'), optimizer.pop('learning_rate'), **schedule
+  )
+  experiment = Experiment(
+    config=config,
+    module=module,
+    loss=loss,
+    augment=augmentation,
+    prepare=eval_lib.make_prepare(data.image_size, data.mean, data.std),
+    batch_sharding=input_pipeline.batch_sharding(mesh),
+    train_source=train_source,
+    eval_source=eval_source,
+    steps=steps_of(config_lib.training_length(config)),
+    schedule=rate,
+    optimizer=optimizers.create(optimizer.pop('name'), rate, **optimizer),
+  )
+  _check_input(experiment)
+  return experiment
+
+
+def sample_images(experiment: Experiment) -> jax.Array:
+  """Returns one image as the network takes it, zeros [1, size, size, C]."""
+  size = experiment.config.data.image_size
+  return jnp.zeros((1, size, size, experiment.train_source.image_shape[-1]))
+
+
+def _check_input(experiment):
+  size = experiment.config.data.image_size
+  if size < max(experiment.train_source.image_shape[:2]):
+    raise UserError(
+      f'data.image_size {size} is smaller than the images '
+      f'{experiment.train_source.image_shape}'
+    )
+  try:
+    jax.eval_shape(
+      experiment.module.init, jax.random.key(0), sample_images(experiment)
+    )
+  except ValueError as error:
+    raise UserError(f'model or data.image_size: {error}') from None

@@ -1,0 +1,151 @@
+"""From a source to global device batches, as a function of (seed, step).
+
+Batch number s holds the examples at positions s * B ... s * B + B - 1 of an
+endless sequence: epoch after epoch, each a fresh permutation of the whole
+split. So a step number is a position: nothing is saved, a run starts at any
+step at once, and the sequence of global batches is the same for any number of
+processes and devices.
+"""
+
+from collections.abc import Iterator
+
+import grain
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from sources import Source, check_labels
+
+AXIS = 'data'
+_BUFFERED_BATCHES = 4
+
+
+def mesh() -> Mesh:
+  """Returns all devices on one axis, each process's devices side by side.
+
+  Side by side, a process holds one contiguous slice of every batch.
+  """
+  devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+  return Mesh(np.array(devices), (AXIS,))
+
+
+class Order:
+  """The endless sequence of examples that training reads.
+
+  Args:
+    num_examples: size of the split.
+    seed: of the run; another seed gives unrelated permutations.
+  """
+
+  def __init__(self, num_examples: int, seed: int):
+    self._size, self._seed = num_examples, seed
+    self._epochs: dict[int, np.ndarray] = {}
+
+  def __call__(self, positions: np.ndarray) -> np.ndarray:
+    """Returns the example number at each position, int64 of the same shape."""
+    epochs, offsets = np.divmod(positions, self._size)
+    out = np.empty_like(offsets)
+    for epoch in np.unique(epochs):
+      mine = epochs == epoch
+      out[mine] = self._permutation(int(epoch))[offsets[mine]]
+    return out
+
+  def _permutation(self, epoch: int) -> np.ndarray:
+    # Threads may race here; both then compute the same array.
+    if (order := self._epochs.get(epoch)) is None:
+      # SeedSequence hashes its words, so that epoch 1 of seed 7 has nothing
+      # to do with epoch 0 of seed 8.
+      rng = np.random.default_rng([self._seed, epoch])
+      order = rng.permutation(self._size)
+      self._epochs = {**dict(list(self._epochs.items())[-1:]), epoch: order}
+    return order
+
+
+def train_batches(
+  source: Source,
+  batch_size: int,
+  *,
+  seed: int,
+  start: int,
+  stop: int,
+  sharding: NamedSharding,
+  threads: int = 1,
+) -> Iterator[dict[str, jax.Array]]:
+  """Yields the global batches number `start` to `stop` - 1.
+
+  Args:
+    source: the training split.
+    batch_size: of the global batch; a multiple of the number of devices.
+    seed: of the order.
+    start: first step.
+    stop: end, not included.
+    sharding: over the first axis of the batch.
+    threads: that fetch ahead; 0 fetches in the caller's thread.
+
+  Yields:
+    {'image': uint8 [B, H, W, C], 'label': int32 [B]}, global arrays. Training
+    batches are always full, so there is no 'mask'.
+  """
+  order = Order(len(source), seed)
+  rows = _local_rows(sharding, batch_size)
+
+  def fetch(step: int) -> dict[str, np.ndarray]:
+    batch = source.batch(order(step * batch_size + rows))
+    check_labels(batch['label'], source.num_classes, f'batch of step {step}')
+    return batch
+
+  return _read_ahead(fetch, start, stop, batch_size, sharding, threads)
+
+
+def eval_batches(
+  source: Source, batch_size: int, *, sharding: NamedSharding, threads: int = 1
+) -> Iterator[dict[str, jax.Array]]:
+  """Yields every example of a split once, in order, the last batch padded.
+
+  Yields:
+    As `train_batches`, with 'mask': bool [B], False for padding. Every process
+    gets the same number of batches.
+  """
+  rows = _local_rows(sharding, batch_size)
+  last = len(source) - 1
+
+  def fetch(step: int) -> dict[str, np.ndarray]:
+    positions = step * batch_size + rows
+    batch = source.batch(np.minimum(positions, last))
+    check_labels(batch['label'], source.num_classes, f'test batch {step}')
+    return {**batch, 'mask': positions <= last}
+
+  stop = -(-len(source) // batch_size)
+  return _read_ahead(fetch, 0, stop, batch_size, sharding, threads)
+
+
+def _local_rows(sharding: NamedSharding, batch_size: int) -> np.ndarray:
+  """The rows of a global batch that this process holds, in global order."""
+  slices = sharding.addressable_devices_indices_map((batch_size,)).values()
+  rows = {r for (s,) in slices for r in range(*s.indices(batch_size))}
+  return np.array(sorted(rows))
+
+
+def _read_ahead(fetch, start, stop, batch_size, sharding, threads):
+  # A whole batch is one element for Grain: its cost of some 30 microseconds
+  # an element is then paid once a batch, and threads overlap whole batches.
+  batches = grain.MapDataset.range(stop).map(fetch)[start:]
+  options = grain.ReadOptions(
+    num_threads=threads, prefetch_buffer_size=_BUFFERED_BATCHES * bool(threads)
+  )
+  iterator = iter(batches.to_iter_dataset(options))
+  try:
+    for batch in iterator:
+      yield {
+        name: jax.make_array_from_process_local_data(
+          sharding, rows, (batch_size, *rows.shape[1:])
+        )
+        for name, rows in batch.items()
+      }
+  finally:
+    iterator.close()  # ends its threads; else Grain complains at exit
+
+
+def batch_sharding(devices: Mesh) -> NamedSharding:
+  """Returns the sharding of a batch: its first axis over all devices."""
+  return NamedSharding(devices, PartitionSpec(AXIS))

@@ -1,0 +1,69 @@
+"""Trains or evaluates a network: see README.md.
+
+    python main.py --config=configs/lenet5.py:data=mnist5k --workdir=/tmp/lenet5
+"""
+
+import sys
+import time
+
+_STARTED = time.monotonic()  # before the slow imports, for the start-up time
+
+from absl import app, flags, logging  # noqa: E402
+from ml_collections import config_flags  # noqa: E402
+
+import config_lib  # noqa: E402
+import train_lib  # noqa: E402
+from errors import UserError, one_line  # noqa: E402
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'configs/FILE.py[:key=value,...]', lock_config=True
+)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'where everything is written')
+_MODE = flags.DEFINE_enum('mode', 'train', ['train', 'eval'], 'what to do')
+
+
+def _parse_flags(argv):
+  """As absl does, with one line and exit code 2 where it is not understood."""
+  try:
+    rest = flags.FLAGS(argv)
+    for name in ('config', 'workdir'):
+      if flags.FLAGS[name].value is None:
+        raise UserError(f'--{name} is missing: see README.md')
+    _CONFIG.value.train  # noqa: B018  a missing file shows only when it is used
+    if rest[1:]:
+      raise UserError(f'stray argument {rest[1]!r}: flags are --name=value')
+  except UserError as error:
+    _fail(error)
+  except (AttributeError, KeyError) as error:  # "'lrr' Did you mean 'lr'?"
+    _fail(UserError(f'no config field {" ".join(str(error.args[0]).split())}'))
+  except (flags.Error, TypeError, ValueError) as error:
+    _fail(UserError(f'command line: {" ".join(str(error).split())}'))
+  except OSError as error:
+    _fail(UserError(f'--config: {one_line(error)}'))
+  return rest
+
+
+def _fail(error: UserError):
+  print(f'error: {error}', file=sys.stderr)
+  sys.exit(UserError.EXIT_CODE)
+
+
+def main(_):
+  logging.set_verbosity(logging.ERROR)  # Orbax narrates each save
+  try:
+    config_lib.apply_overrides(
+      _CONFIG.value, config_flags.get_override_values(flags.FLAGS['config'])
+    )
+    if _MODE.value == 'eval':
+      train_lib.evaluate_only(_CONFIG.value, _WORKDIR.value)
+    else:
+      train_lib.train_and_evaluate(_CONFIG.value, _WORKDIR.value, _STARTED)
+  except UserError as error:
+    _fail(error)
+  except KeyboardInterrupt:
+    print('\ninterrupted: the same command continues', file=sys.stderr)
+    sys.exit(130)
+
+
+if __name__ == '__main__':
+  app.run(main, flags_parser=_parse_flags)

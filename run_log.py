@@ -1,0 +1,218 @@
+"""What a run says: metrics.jsonl, TensorBoard events, and the console.
+
+metrics.jsonl is the record: one object a line with 'step' and flat names.
+Everything but 'time/...' is a function of the config and the step, so a run
+that was killed and continued has the same lines as one that was not.
+"""
+
+import contextlib
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import tqdm
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2
+
+_QUIET_SECONDS = 10.0  # between progress lines where no terminal shows them
+
+
+class Clock:
+  """Images a second, and the share of the time that waits for data.
+
+  It runs from `start()`; evaluation and saving happen while it is `paused()`.
+  """
+
+  def __init__(self, batch_size: int):
+    self._batch_size = batch_size
+    self._steps = 0
+    self._waited = self._seconds = 0.0
+    self._since = time.monotonic()
+    self._lap = (0, 0.0, 0.0)
+
+  def start(self) -> None:
+    """Starts from zero."""
+    self.__init__(self._batch_size)
+
+  def step_done(self) -> None:
+    """Counts a step."""
+    self._steps += 1
+
+  def waiting(self, batches: Iterable) -> Iterator:
+    """Yields the batches and measures how long each `next` takes."""
+    iterator = iter(batches)
+    while True:
+      asked = time.monotonic()
+      batch = next(iterator, None)
+      if batch is None:
+        return
+      self._waited += time.monotonic() - asked
+      yield batch
+
+  @contextlib.contextmanager
+  def paused(self):
+    """Does not count the time inside."""
+    self._seconds += time.monotonic() - self._since
+    yield
+    self._since = time.monotonic()
+
+  def lap(self) -> dict[str, float]:
+    """Returns rate and waiting since the last lap, named for metrics.jsonl."""
+    now = (self._steps, self._elapsed(), self._waited)
+    steps, seconds, waited = (a - b for a, b in zip(now, self._lap))
+    self._lap = now
+    return {
+      'time/images_per_second': round(steps * self._batch_size / seconds, 1),
+      'time/data_wait_fraction': round(waited / seconds, 4),
+    }
+
+  def summary(self) -> str:
+    """Returns the totals in words."""
+    seconds = self._elapsed()
+    rate = self._steps * self._batch_size / seconds
+    return f'{seconds:.1f} s, {rate:,.0f} images/s, {self.waited_text()}'
+
+  def waited_text(self) -> str:
+    """Returns the share of waiting in words."""
+    return f'{self._waited / self._elapsed():.0%} waiting for data'
+
+  def _elapsed(self):
+    return max(self._seconds + time.monotonic() - self._since, 1e-9)
+
+
+class RunLog:
+  """Writes the logs of one run from one process.
+
+  Args:
+    place: the workdir; None writes no files (processes other than the first).
+    step: the step that the run continues from; later lines are dropped, since
+      they are about to be written again.
+    total: last step.
+    batch_size: images a step.
+  """
+
+  def __init__(
+    self, place: pathlib.Path | None, step: int, total: int, batch_size: int
+  ):
+    self._file = self._events = None
+    self._quiet = place is None
+    self.best: dict[str, Any] | None = None
+    self.last_eval: dict[str, Any] | None = None
+    if place is not None:
+      for line in _truncate(place / 'metrics.jsonl', step):
+        self._remember(line)
+      self._file = (place / 'metrics.jsonl').open('a')
+      self._events = EventsWriter(str(place / 'events'))
+      self._write_event(step, session_log=event_pb2.SessionLog(status=1))
+    self._progress = _Progress(step, total, batch_size, self._quiet)
+
+  def write(self, step: int, values: dict[str, Any]) -> None:
+    """Adds a line to metrics.jsonl and its numbers to TensorBoard."""
+    line = {'step': step, **values}
+    self._remember(line)
+    if self._file is None:
+      return
+    self._file.write(json.dumps(line) + '\n')
+    self._file.flush()
+    for name, value in values.items():
+      if isinstance(value, (int, float)):
+        self._write_event(step, summary=summary.scalar(name, value))
+    self._events.flush()
+
+  def progress(self, step: int, loss: float, clock: Clock) -> None:
+    """Moves the progress line (terminal), or prints one now and then."""
+    self._progress.show(step, loss, clock.waited_text)
+
+  def say(self, text: str) -> None:
+    """Prints a line above the progress line."""
+    if not self._quiet:
+      self._progress.print(text)
+
+  def close(self) -> None:
+    """Closes the files and the progress line."""
+    self._progress.close()
+    if self._file is not None:
+      self._file.close()
+      self._events.close()
+
+  def _remember(self, line):
+    if 'eval/top1_error' not in line:
+      return
+    self.last_eval = line
+    key = 'eval/top1_error'
+    if self.best is None or line[key] < self.best[key]:
+      self.best = line
+
+  def _write_event(self, step, **fields):
+    self._events.write_event(
+      event_pb2.Event(step=step, wall_time=time.time(), **fields)
+    )
+
+
+class _Progress:
+  """tqdm on a terminal; elsewhere a line every `_QUIET_SECONDS`."""
+
+  def __init__(self, step, total, batch_size, quiet):
+    self._total, self._batch_size, self._quiet = total, batch_size, quiet
+    self._start, self._printed = (step, time.monotonic()), time.monotonic()
+    self._bar = None
+    if sys.stderr.isatty() and not quiet:
+      self._bar = tqdm.tqdm(
+        total=total,
+        initial=step,
+        dynamic_ncols=True,
+        bar_format='step {n_fmt}/{total_fmt} |{bar}| {postfix} ETA {remaining}',
+      )
+
+  def show(self, step, loss, waited):
+    if self._bar is not None:
+      self._bar.n = step
+      text = f'{self._rate(step):,.0f} images/s, loss {loss:.4f}'
+      self._bar.set_postfix_str(text, refresh=False)
+      self._bar.update(0)
+    elif time.monotonic() - self._printed > _QUIET_SECONDS:
+      self._printed = time.monotonic()
+      rate = self._rate(step)
+      left = (self._total - step) * self._batch_size / rate
+      self.print(
+        f'step {step}/{self._total}, {rate:,.0f} images/s, ETA '
+        f'{tqdm.tqdm.format_interval(left)}, loss {loss:.4f}, {waited()}'
+      )
+
+  def _rate(self, step):
+    first, since = self._start
+    seconds = time.monotonic() - since
+    return max(step - first, 1) * self._batch_size / max(seconds, 1e-9)
+
+  def print(self, text):
+    if self._bar is not None:
+      self._bar.clear()
+    print(text, flush=True)
+    if self._bar is not None:
+      self._bar.refresh()
+
+  def close(self):
+    if self._bar is not None:
+      self._bar.close()
+
+
+def _truncate(path: pathlib.Path, step: int) -> list[dict[str, Any]]:
+  """Drops lines after `step` and a line cut by a kill; returns the others."""
+  if not path.exists():
+    return []
+  kept = []
+  for text in path.read_text().splitlines():
+    try:
+      line = json.loads(text)
+    except ValueError:
+      continue
+    if line['step'] <= step:
+      kept.append(line)
+  temporary = path.with_name(path.name + '.tmp')
+  temporary.write_text(''.join(json.dumps(line) + '\n' for line in kept))
+  temporary.replace(path)
+  return kept

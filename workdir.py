@@ -1,0 +1,138 @@
+"""The directory of a run: whose it is, and what produced it.
+
+    config.json      the resolved config of the last start
+    versions.jsonl   a line a start: time, step, code, libraries, devices
+    metrics.jsonl, events.out.tfevents.*      see run_log.py
+    checkpoints/, damaged_checkpoints/        see checkpoints.py
+"""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from errors import UserError
+
+# A run may be continued with another length, evaluation or data directory;
+# these make it another run, whose checkpoints have another form or meaning.
+_IDENTITY = ('model.', 'optimizer.name', 'data.name', 'data.image_size')
+_PACKAGES = (
+  'jax jaxlib flax optax orbax-checkpoint grain numpy ml_collections'
+).split()
+
+
+def open_directory(path: str) -> pathlib.Path:
+  """Makes the directory and returns it absolute.
+
+  Raises:
+    UserError: it cannot be made or written to.
+  """
+  place = pathlib.Path(path).expanduser().absolute()
+  try:
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=place):
+      pass
+  except OSError as error:
+    raise UserError(f'--workdir {place} is not writable: {error}') from None
+  return place
+
+
+def check_owner(place: pathlib.Path, config: ConfigDict) -> dict[str, tuple]:
+  """Compares the config with that of the run that the directory holds.
+
+  Returns:
+    Fields that differ but do not make it another run: {path: (old, new)}.
+
+  Raises:
+    UserError: the checkpoints there belong to another run; names the fields.
+  """
+  file = place / 'config.json'
+  if not file.exists():
+    return {}
+  try:
+    old = _flatten(json.loads(file.read_text()))
+  except (OSError, ValueError) as error:
+    raise UserError(f'{file} cannot be read: {error}') from None
+  new = _flatten(as_json(config))
+  differing = {
+    name: (old.get(name, 'nothing'), new.get(name, 'nothing'))
+    for name in sorted(old.keys() | new.keys())
+    if old.get(name, 'nothing') != new.get(name, 'nothing')
+  }
+  other = {k: v for k, v in differing.items() if k.startswith(_IDENTITY)}
+  if other and any((place / 'checkpoints').glob('[0-9]*')):
+    fields = ', '.join(f'{k}: {a} there, {b} here' for k, (a, b) in other.items())
+    raise UserError(
+      f'--workdir {place} belongs to another run ({fields}); choose another '
+      'one, or take its parameters with --config.init_from'
+    )
+  return differing
+
+
+def record_start(place: pathlib.Path, config: ConfigDict, step: int) -> None:
+  """Writes config.json and appends to versions.jsonl."""
+  _write(place / 'config.json', json.dumps(as_json(config), indent=2) + '\n')
+  line = {
+    'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+    'step': step,
+    'command': sys.argv,
+    **versions(),
+  }
+  with (place / 'versions.jsonl').open('a') as file:
+    file.write(json.dumps(line) + '\n')
+
+
+def versions() -> dict[str, Any]:
+  """Returns the git commit of this code, library versions, and devices."""
+  found = {'git': _git_commit(), 'python': platform.python_version()}
+  for package in _PACKAGES:
+    found[package] = importlib.metadata.version(package)
+  devices = jax.devices()
+  kind = devices[0].device_kind
+  found['devices'] = f'{len(devices)} x {devices[0].platform} ({kind})'
+  found['processes'] = jax.process_count()
+  return found
+
+
+def as_json(config: ConfigDict) -> dict[str, Any]:
+  """Returns the config as JSON has it, with tuples as lists."""
+  return json.loads(config.to_json_best_effort())
+
+
+def _git_commit() -> str:
+  def git(*words):
+    return subprocess.run(
+      ['git', '-C', os.path.dirname(os.path.abspath(__file__)), *words],
+      capture_output=True,
+      text=True,
+      check=True,
+    ).stdout.strip()
+
+  try:
+    changed = git('status', '--porcelain', '--untracked-files=no')
+    return git('rev-parse', 'HEAD') + ('+changes' if changed else '')
+  except (OSError, subprocess.CalledProcessError):
+    return 'unknown'
+
+
+def _write(path, text):
+  """Replaces a file at once, so that a kill leaves the old or the new one."""
+  temporary = path.with_name(path.name + '.tmp')
+  temporary.write_text(text)
+  temporary.replace(path)
+
+
+def _flatten(tree, prefix=''):
+  if not isinstance(tree, dict):
+    return {prefix[:-1]: tree}
+  parts = [_flatten(v, f'{prefix}{k}.') for k, v in tree.items()]
+  return {k: v for part in parts for k, v in part.items()}
