@@ -1,0 +1,90 @@
+"""The same run on 1 and 8 devices, and on 1, 2 and 4 processes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+BASE = {'train__batch_size': 64, 'train__steps': 30, 'eval__batch_size': 64}
+BASE |= {'eval__every': '30 steps', 'checkpoint__every': '15 steps'}
+
+
+def start(workdir, devices=1, **task):
+  """Starts a worker process; `finish` waits for it."""
+  task = {'workdir': str(workdir), 'fields': BASE, **task}
+  flags = f'--xla_force_host_platform_device_count={devices}'
+  return subprocess.Popen(
+    [sys.executable, str(ROOT / 'tests/worker.py'), json.dumps(task)],
+    stdout=subprocess.PIPE,
+    text=True,
+    env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags},
+  )
+
+
+def finish(process):
+  out, _ = process.communicate(timeout=300)
+  assert process.returncode == 0
+  return json.loads(out.splitlines()[-1])
+
+
+def losses(workdir):
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  values = [json.loads(line) for line in lines]
+  return [v['train/loss'] for v in values if 'train/loss' in v]
+
+
+@pytest.fixture(scope='module')
+def one_device(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('one')
+  return finish(start(workdir, digests=100)), losses(workdir)
+
+
+def check_same(got, workdir, expected):
+  result, expected_losses = expected
+  if got['digests']:
+    assert got['digests'] == result['digests']
+    assert len(set(got['digests'])) == 100
+  # Two steps: after more, rounding of sums in another order is amplified.
+  np.testing.assert_allclose(losses(workdir)[:2], expected_losses[:2], rtol=1e-6)
+  assert got['result']['eval/count'] == 1000
+  difference = got['result']['eval/top1_error'] - result['result']['eval/top1_error']
+  assert abs(difference) < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('microbatch', [1, 2, 4])
+def test_eight_devices_train_as_one(tmp_path, one_device, microbatch):
+  fields = {**BASE, 'train__microbatch': microbatch}
+  got = finish(start(tmp_path, devices=8, fields=fields, digests=100))
+  check_same(got, tmp_path, one_device)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('microbatch', [2, 4])
+def test_microbatches_train_as_the_whole(tmp_path, one_device, microbatch):
+  fields = {**BASE, 'train__microbatch': microbatch}
+  check_same(finish(start(tmp_path, fields=fields)), tmp_path, one_device)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('processes', [2, 4])
+def test_processes_train_as_one(tmp_path, one_device, processes):
+  with socket.socket() as s:
+    s.bind(('localhost', 0))
+    address = f'localhost:{s.getsockname()[1]}'
+  workers = [
+    start(
+      tmp_path, digests=100, coordinator=address, processes=processes, process=i
+    )
+    for i in range(processes)
+  ]
+  for got in [finish(w) for w in workers]:
+    if got['result']:  # of process 0, which logs
+      check_same(got, tmp_path, one_device)
+    else:
+      assert got['digests'] == one_device[0]['digests']

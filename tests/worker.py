@@ -1,0 +1,60 @@
+"""One process of a training run, for tests: python tests/worker.py JSON
+
+JSON: {"workdir", "fields": {config fields}, "digests": steps to digest,
+"coordinator", "processes", "process"}. Prints a JSON line with the digests of
+the first global batches and the last evaluation.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+from absl import logging  # noqa: E402
+from jax.experimental import multihost_utils  # noqa: E402
+
+import input_pipeline  # noqa: E402
+import train_lib  # noqa: E402
+from conftest import make_config  # noqa: E402
+from experiment import create_experiment  # noqa: E402
+
+
+def batch_digests(config, steps):
+  """Returns the digest of each of the first global batches."""
+  experiment = create_experiment(config)
+  batches = input_pipeline.train_batches(
+    experiment.train_source, config.train.batch_size, seed=config.seed,
+    start=0, stop=steps, sharding=experiment.batch_sharding,
+  )  # fmt: skip
+  found = []
+  for batch in batches:
+    rows = batch
+    if jax.process_count() > 1:
+      rows = multihost_utils.process_allgather(batch, tiled=True)
+    content = [np.asarray(rows[k]).tobytes() for k in ('image', 'label')]
+    found.append(hashlib.sha256(b''.join(content)).hexdigest())
+  return found
+
+
+def main():
+  task = json.loads(sys.argv[1])
+  logging.set_verbosity(logging.ERROR)
+  if task.get('processes', 1) > 1:
+    jax.distributed.initialize(
+      task['coordinator'], task['processes'], task['process']
+    )
+  config = make_config(**task['fields'])
+  digests = batch_digests(config, task.get('digests', 0))
+  result = train_lib.train_and_evaluate(config, task['workdir'])
+  print(json.dumps({'digests': digests, 'result': result}))
+
+
+if __name__ == '__main__':
+  main()
