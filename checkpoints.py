@@ -8,6 +8,7 @@ file with flipped bytes without an error, so a restore compares the digests.
 import contextlib
 import dataclasses
 import hashlib
+import json
 import pathlib
 import shutil
 from typing import Any
@@ -19,7 +20,6 @@ from jax.experimental import multihost_utils
 
 from errors import UserError, one_line
 
-_policies = ocp.checkpoint_managers
 METRIC = 'top1_error'  # the lower, the better
 
 
@@ -59,25 +59,16 @@ class Checkpoints:
   keep_best: int
 
   def __post_init__(self):
-    # Traps of Orbax 0.12: metrics reach the disk only with best_fn set, and a
-    # manager without Composite items breaks on one empty step directory.
+    # Composite items everywhere: without them one empty step directory breaks
+    # the restore of all steps (Orbax 0.12). Orbax's own metrics are not used:
+    # they reach the disk only with best_fn set, and one damaged metrics file
+    # keeps the manager from opening.
     options = ocp.CheckpointManagerOptions(
       step_format_fixed_length=8,
       cleanup_tmp_directories=True,
-      best_fn=_metric,
-      best_mode='min',
-      preservation_policy=_policies.AnyPreservationPolicy(
-        [
-          _policies.LatestN(self.keep),
-          _policies.BestN(
-            get_metric_fn=_metric,
-            reverse=True,
-            n=self.keep_best,
-            keep_checkpoints_without_metrics=False,
-          ),
-        ]
-      ),
+      preservation_policy=self,
     )
+    self._errors: dict[int, float] = {}
     self._manager = ocp.CheckpointManager(self.directory, options=options)
 
   def steps(self) -> list[int]:
@@ -102,17 +93,39 @@ class Checkpoints:
     """
     items = ocp.args.Composite(
       state=ocp.args.StandardSave(state),
-      manifest=ocp.args.JsonSave(manifest(state)),
+      manifest=ocp.args.JsonSave(
+        {'arrays': manifest(state), 'metrics': metrics}
+      ),
     )
+    if metrics is not None:
+      self._errors[step] = metrics[METRIC]  # its manifest is not on disk yet
     with self._explained(step):
       self._manager.wait_until_finished()
-      if not self._manager.save(step, args=items, metrics=metrics):
+      if not self._manager.save(step, args=items):
         raise RuntimeError('Orbax declined to save this step')
 
   def wait(self) -> None:
     """Blocks until the last save is on disk. Raises UserError as `save`."""
     with self._explained(None):
       self._manager.wait_until_finished()
+
+  def should_preserve(self, checkpoints, *, context=None) -> list[bool]:
+    """Tells Orbax which of its steps, given oldest first, stay on disk."""
+    del context
+    steps = [c.step for c in checkpoints]
+    errors = {s: e for s in steps if (e := self._error(s)) is not None}
+    best = sorted(errors, key=lambda s: (errors[s], s))[: self.keep_best]
+    return [s in best or s in steps[-self.keep :] for s in steps]
+
+  def _error(self, step):
+    file = self.path(step) / 'manifest' / 'metadata'
+    try:
+      if step not in self._errors:
+        metrics = json.loads(file.read_text())['metrics']
+        self._errors[step] = metrics[METRIC]
+    except (OSError, ValueError, LookupError, TypeError):
+      return None  # saved without an evaluation, or damaged
+    return self._errors[step]
 
   def close(self) -> None:
     """Ends the manager's threads, whatever became of its last save."""
@@ -131,10 +144,13 @@ class Checkpoints:
       steps = self.steps()
       good = self.path(steps[0]) if steps else 'none yet'
       free = shutil.disk_usage(self.directory).free
+      # TensorStore names the cause at the end of a long line.
+      full = 'No space left on device' in str(error)
+      reason = 'no space left on device' if full else one_line(error)
       when = '' if step is None else f' at step {step}'
       raise UserError(
         f'checkpoint{when} could not be written to {self.directory} '
-        f'({free / 1e6:,.0f} MB free): {one_line(error)}. Last good checkpoint: '
+        f'({free / 1e6:,.0f} MB free): {reason}. Last good checkpoint: '
         f'{good}; the same command continues from it'
       ) from error
 
@@ -175,7 +191,7 @@ class Checkpoints:
     try:
       saved = self._manager.restore(
         step, args=args.Composite(manifest=args.JsonRestore())
-      ).manifest
+      ).manifest['arrays']
       _check_fit(saved, target, self.path(step))
       state = self._manager.restore(
         step, args=args.Composite(state=args.StandardRestore(target))
@@ -198,10 +214,6 @@ class Checkpoints:
       multihost_utils.sync_global_devices(f'set aside {step}')
     self._manager.reload()
     return f'damaged checkpoint {self.path(step)} set aside as {place}: {reason}'
-
-
-def _metric(metrics):
-  return metrics[METRIC]
 
 
 def _check_fit(saved, target, where):
@@ -239,9 +251,10 @@ def load_parameters(path: str, target: Any) -> Any:
   place = _step_directory(path)
   reader = ocp.Checkpointer(ocp.JsonCheckpointHandler())
   try:
-    saved = reader.restore(place / 'manifest')
+    saved = reader.restore(place / 'manifest')['arrays']
     saved = {_as_dict_key(k): v for k, v in saved.items()}
-    saved = {k: v for k, v in saved.items() if k.startswith(("['params']", "['model_state']"))}
+    fields = tuple(f"['{field}']" for field in target)
+    saved = {k: v for k, v in saved.items() if k.startswith(fields)}
     _check_fit(saved, target, place)
     state = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(
       place / 'state',

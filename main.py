@@ -3,6 +3,7 @@
     python main.py --config=configs/lenet5.py:data=mnist5k --workdir=/tmp/lenet5
 """
 
+import logging as std_logging
 import sys
 import time
 
@@ -48,8 +49,19 @@ def _fail(error: UserError):
   sys.exit(UserError.EXIT_CODE)
 
 
+def _except_hook(kind, error, traceback):
+  # After a failed save or read, TensorStore's threads call back into an event
+  # loop that Orbax has closed, once for each array.
+  if str(error) != 'Event loop is closed':
+    sys.__excepthook__(kind, error, traceback)
+
+
 def main(_):
-  logging.set_verbosity(logging.ERROR)  # Orbax narrates each save
+  sys.excepthook = _except_hook
+  # Orbax narrates each save, and a failed one once from every thread; asyncio
+  # joins in. What a person needs of it is in our own error.
+  logging.set_verbosity(logging.FATAL)
+  std_logging.getLogger('asyncio').setLevel(std_logging.CRITICAL)
   try:
     config_lib.apply_overrides(
       _CONFIG.value, config_flags.get_override_values(flags.FLAGS['config'])

@@ -72,9 +72,14 @@ class Clock:
 
   def summary(self) -> str:
     """Returns the totals in words."""
-    seconds = self._elapsed()
-    rate = self._steps * self._batch_size / seconds
-    return f'{seconds:.1f} s, {rate:,.0f} images/s, {self.waited_text()}'
+    return (
+      f'{self._elapsed():.1f} s, {self.rate():,.0f} images/s, '
+      f'{self.waited_text()}'
+    )
+
+  def rate(self) -> float:
+    """Returns images a second since `start`."""
+    return max(self._steps, 1) * self._batch_size / self._elapsed()
 
   def waited_text(self) -> str:
     """Returns the share of waiting in words."""
@@ -125,7 +130,7 @@ class RunLog:
 
   def progress(self, step: int, loss: float, clock: Clock) -> None:
     """Moves the progress line (terminal), or prints one now and then."""
-    self._progress.show(step, loss, clock.waited_text)
+    self._progress.show(step, loss, clock)
 
   def say(self, text: str) -> None:
     """Prints a line above the progress line."""
@@ -158,35 +163,30 @@ class _Progress:
 
   def __init__(self, step, total, batch_size, quiet):
     self._total, self._batch_size, self._quiet = total, batch_size, quiet
-    self._start, self._printed = (step, time.monotonic()), time.monotonic()
+    self._printed = time.monotonic()
     self._bar = None
     if sys.stderr.isatty() and not quiet:
       self._bar = tqdm.tqdm(
         total=total,
         initial=step,
         dynamic_ncols=True,
-        bar_format='step {n_fmt}/{total_fmt} |{bar}| {postfix} ETA {remaining}',
+        bar_format='step {n_fmt}/{total_fmt} |{bar}|{postfix}, ETA {remaining}',
       )
 
-  def show(self, step, loss, waited):
+  def show(self, step, loss, clock):
     if self._bar is not None:
       self._bar.n = step
-      text = f'{self._rate(step):,.0f} images/s, loss {loss:.4f}'
+      text = f'{clock.rate():,.0f} images/s, loss {loss:.4f}'
       self._bar.set_postfix_str(text, refresh=False)
       self._bar.update(0)
     elif time.monotonic() - self._printed > _QUIET_SECONDS:
       self._printed = time.monotonic()
-      rate = self._rate(step)
-      left = (self._total - step) * self._batch_size / rate
+      left = (self._total - step) * self._batch_size / clock.rate()
       self.print(
-        f'step {step}/{self._total}, {rate:,.0f} images/s, ETA '
-        f'{tqdm.tqdm.format_interval(left)}, loss {loss:.4f}, {waited()}'
+        f'step {step}/{self._total}, {clock.rate():,.0f} images/s, ETA '
+        f'{tqdm.tqdm.format_interval(left)}, loss {loss:.4f}, '
+        f'{clock.waited_text()}'
       )
-
-  def _rate(self, step):
-    first, since = self._start
-    seconds = time.monotonic() - since
-    return max(step - first, 1) * self._batch_size / max(seconds, 1e-9)
 
   def print(self, text):
     if self._bar is not None:

@@ -4,8 +4,13 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+# Tests compile the same small programs again and again, in many processes.
+_CACHE = tempfile.TemporaryDirectory(prefix='jax-cache-')
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', _CACHE.name)
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 
 import pytest
 from absl import logging

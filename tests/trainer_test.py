@@ -1,0 +1,322 @@
+"""Training as a whole: exact resume, damage, divergence, precedence."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from conftest import make_config
+
+import checkpoints
+import input_pipeline
+import train_lib
+from errors import UserError
+from experiment import create_experiment
+
+
+def record(workdir):
+  """Everything of metrics.jsonl that is a function of config and step."""
+  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
+  values = [json.loads(line) for line in lines]
+  kept = [
+    {k: v for k, v in line.items() if not k.startswith('time/')}
+    for line in values
+  ]
+  return [line for line in kept if len(line) > 1]
+
+
+def digests(workdir, step):
+  """SHA-256 of every array of the state after a step, as saved."""
+  path = workdir / 'checkpoints' / f'{step:08d}' / 'manifest' / 'metadata'
+  return json.loads(path.read_text())['arrays']
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+  """The undisturbed run of 12 steps."""
+  workdir = tmp_path_factory.mktemp('whole')
+  train_lib.train_and_evaluate(make_config(), str(workdir))
+  return workdir
+
+
+def check_equals(workdir, whole):
+  assert digests(workdir, 12) == digests(whole, 12)
+  assert record(workdir) == record(whole)
+
+
+def test_a_run_leaves_what_the_readme_says(whole):
+  names = {p.name.split('.out.')[0] for p in whole.iterdir()}
+  assert names == {
+    'config.json', 'versions.jsonl', 'metrics.jsonl', 'events', 'checkpoints',
+  }  # fmt: skip
+  config = json.loads((whole / 'config.json').read_text())
+  assert config['model']['name'] == 'lenet5'
+  start = json.loads((whole / 'versions.jsonl').read_text())
+  assert start['jax'] == jax.__version__
+  assert start['step'] == 0
+  assert len(start['git'].split('+')[0]) in (40, len('unknown'))
+  evals = [line for line in record(whole) if 'eval/count' in line]
+  assert [line['step'] for line in evals] == [4, 8, 12]
+  assert {line['eval/count'] for line in evals} == {1000}
+  assert {line['eval/protocol'] for line in evals} == {'single'}
+
+
+def test_tensorboard_reads_the_events(whole):
+  module = pytest.importorskip(
+    'tensorboard.backend.event_processing.event_accumulator'
+  )
+  events = module.EventAccumulator(str(whole))
+  events.Reload()
+  steps = [e.step for e in events.Scalars('eval/top1_error')]
+  assert steps == [4, 8, 12]
+  assert len(events.Scalars('train/loss')) == 12
+
+
+@pytest.mark.parametrize('stop', [4, 5])
+def test_n_plus_m_steps_equal_n_then_m(tmp_path, whole, stop):
+  train_lib.train_and_evaluate(
+    make_config(train__steps=stop), str(tmp_path)
+  )
+  train_lib.train_and_evaluate(make_config(), str(tmp_path))
+  assert digests(tmp_path, 12) == digests(whole, 12)
+  # The shorter run ended with an evaluation of its own.
+  rest = [line for line in record(tmp_path) if line['step'] != stop]
+  assert rest == [line for line in record(whole) if line['step'] != stop]
+
+
+def _truncate(step):
+  file = max((step / 'state').rglob('*'), key=_size)
+  file.write_bytes(file.read_bytes()[: _size(file) // 2])
+
+
+def _flip_a_byte(step):
+  file = max((step / 'state').rglob('*'), key=_size)
+  content = bytearray(file.read_bytes())
+  content[len(content) // 2] ^= 1
+  file.write_bytes(content)
+
+
+def _size(path):
+  return path.stat().st_size if path.is_file() else 0
+
+
+def _remove_a_file(step):
+  max((step / 'state').rglob('*'), key=_size).unlink()
+
+
+def _empty(step):
+  shutil.rmtree(step)
+  step.mkdir()
+
+
+def _lose_the_manifest(step):
+  shutil.rmtree(step / 'manifest')
+
+
+DAMAGES = [_truncate, _flip_a_byte, _remove_a_file, _empty, _lose_the_manifest]
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_damaged_newest_step_is_set_aside_and_the_run_ends_the_same(
+  tmp_path, whole, damage, capsys
+):
+  train_lib.train_and_evaluate(make_config(train__steps=8), str(tmp_path))
+  newest = tmp_path / 'checkpoints' / '00000008'
+  damage(newest)
+  train_lib.train_and_evaluate(make_config(), str(tmp_path))
+  said = capsys.readouterr().out
+  aside = tmp_path / 'damaged_checkpoints' / '00000008'
+  assert f'damaged checkpoint {newest} set aside as {aside}' in said
+  assert f'continues from {tmp_path / "checkpoints" / "00000004"}' in said
+  assert aside.is_dir()
+  check_equals(tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_one_flipped_byte_anywhere_is_never_loaded(tmp_path, whole):
+  """Either the state read is provably right, or an older step is used."""
+  experiment = create_experiment(make_config())
+  target = train_lib.abstract_state(experiment)
+  expected = digests(whole, 12)
+  files = sorted((whole / 'checkpoints' / '00000012').rglob('*'))
+  outcomes = set()
+  for i, file in enumerate(f for f in files if _size(f)):
+    place = tmp_path / str(i) / 'checkpoints'
+    shutil.copytree(whole / 'checkpoints', place)
+    copy = place / file.relative_to(whole / 'checkpoints')
+    content = bytearray(copy.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    copy.write_bytes(content)
+    store = checkpoints.Checkpoints(place, keep=2, keep_best=1)
+    state, notes = store.restore_latest(target)
+    store.close()
+    step = int(state.step)
+    assert step == 12 if not notes else step < 12
+    if step == 12:
+      assert checkpoints.manifest(state) == expected
+    outcomes.add(bool(notes))
+  assert True in outcomes
+
+
+def test_nothing_readable_means_nothing_changed(tmp_path):
+  train_lib.train_and_evaluate(make_config(train__steps=4), str(tmp_path))
+  _truncate(tmp_path / 'checkpoints' / '00000004')
+  before = sorted(tmp_path.rglob('*'))
+  with pytest.raises(UserError, match='no checkpoint in .* can be read'):
+    train_lib.train_and_evaluate(make_config(), str(tmp_path))
+  assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_the_newest_and_the_best_are_kept(tmp_path):
+  config = make_config(
+    train__steps=40, checkpoint__keep=1, checkpoint__keep_best=2
+  )
+  train_lib.train_and_evaluate(config, str(tmp_path))
+  config.train.steps = 48  # a restart must not forget which were best
+  config.optimizer.learning_rate = 0.0001
+  train_lib.train_and_evaluate(config, str(tmp_path))
+  evals = [line for line in record(tmp_path) if 'eval/count' in line]
+  best = sorted(evals, key=lambda line: line['eval/top1_error'])[:2]
+  steps = {int(p.name) for p in (tmp_path / 'checkpoints').iterdir()}
+  assert steps == {48} | {line['step'] for line in best}
+
+
+def test_a_finished_run_says_so_and_a_longer_one_goes_on(tmp_path, capsys):
+  train_lib.train_and_evaluate(make_config(train__steps=4), str(tmp_path))
+  before = record(tmp_path)
+  capsys.readouterr()
+  result = train_lib.train_and_evaluate(
+    make_config(train__steps=4), str(tmp_path)
+  )
+  said = capsys.readouterr().out
+  assert 'at step 4 of 4 already' in said
+  assert record(tmp_path) == before
+  assert result['eval/count'] == 1000
+  train_lib.train_and_evaluate(make_config(train__steps=6), str(tmp_path))
+  assert 'changed since the last start: train.steps 4 -> 6' in (
+    capsys.readouterr().out
+  )
+  assert record(tmp_path)[-1]['step'] == 6
+
+
+def test_divergence_stops_with_the_step_and_the_last_good_checkpoint(tmp_path):
+  # Not the paper's network: its outputs are bounded, and so is its loss.
+  modern = 'smoke,variant=lenet5_modern'
+  good = make_config(modern, train__steps=4)
+  train_lib.train_and_evaluate(good, str(tmp_path))
+  bad = make_config(modern, optimizer__learning_rate=1e30)
+  with pytest.raises(UserError, match='training diverged') as error:
+    train_lib.train_and_evaluate(bad, str(tmp_path))
+  assert str(tmp_path / 'checkpoints' / '00000004') in str(error.value)
+  assert 'step 6' in str(error.value) or 'step 5' in str(error.value)
+  names = [p.name for p in (tmp_path / 'checkpoints').iterdir()]
+  assert names == ['00000004']
+
+
+def test_another_architecture_is_refused_by_field(tmp_path):
+  train_lib.train_and_evaluate(make_config(train__steps=4), str(tmp_path))
+  before = (tmp_path / 'config.json').read_text()
+  other = make_config('smoke,variant=lenet5_modern')
+  with pytest.raises(UserError, match='belongs to another run') as error:
+    train_lib.train_and_evaluate(other, str(tmp_path))
+  assert 'model.name: lenet5 there, lenet5_modern here' in str(error.value)
+  assert (tmp_path / 'config.json').read_text() == before
+
+
+def test_precedence_own_checkpoint_then_init_from_then_scratch(
+  tmp_path, whole, capsys
+):
+  other = str(tmp_path / 'other')
+  config = make_config(init_from=str(whole), train__steps=4, seed=5)
+  experiment = create_experiment(config)
+  store = checkpoints.Checkpoints(tmp_path / 'none', 1, 0)
+  state, _ = train_lib.starting_state(experiment, store)
+  store.close()
+  saved = digests(whole, 12)
+  loaded = checkpoints.manifest(state)
+  for name in loaded:
+    same = loaded[name]['sha256'] == saved[name]['sha256']
+    if name.startswith('.params'):
+      assert same, name
+  assert int(state.step) == 0
+  train_lib.train_and_evaluate(config, other)
+  assert f'parameters from {whole}' in capsys.readouterr().out
+  config.train.steps = 6
+  train_lib.train_and_evaluate(config, other)
+  assert 'continues from' in capsys.readouterr().out
+
+
+def test_init_from_that_does_not_fit_names_the_first_difference(
+  tmp_path, whole
+):
+  config = make_config('smoke,variant=lenet5_modern', init_from=str(whole))
+  with pytest.raises(UserError, match=r"does not fit: .*\['C3'\]\['kernel'\]"):
+    train_lib.train_and_evaluate(config, str(tmp_path))
+  config = make_config(init_from=str(tmp_path / 'nowhere'))
+  with pytest.raises(UserError, match='holds no checkpoint'):
+    train_lib.train_and_evaluate(config, str(tmp_path / 'b'))
+
+
+def test_evaluate_only_counts_each_example_and_writes_nothing(whole):
+  before = sorted(p for p in whole.rglob('*'))
+  results = [
+    train_lib.evaluate_only(make_config(eval__batch_size=b), str(whole))
+    for b in (7, 1000, 1001)
+  ]
+  last = record(whole)[-1]
+  for result in results:
+    assert result['count'] == 1000
+    assert result['top1_error'] == last['eval/top1_error']
+  assert sorted(p for p in whole.rglob('*')) == before
+
+
+@pytest.mark.parametrize('parts', [2, 4])
+def test_microbatches_give_the_update_of_the_whole(parts):
+  def step(parts):
+    config = make_config('smoke,augment=distort', train__microbatch=parts)
+    experiment = create_experiment(config)
+    state = train_lib.create_state(experiment)
+    batch = next(
+      input_pipeline.train_batches(
+        experiment.train_source, 16, seed=0, start=0, stop=1,
+        sharding=experiment.batch_sharding,
+      )  # fmt: skip
+    )
+    return train_lib.make_train_step(experiment)(state, batch)
+
+  state, metrics = step(1)
+  other_state, other_metrics = step(parts)
+  for key in metrics:
+    np.testing.assert_allclose(metrics[key], other_metrics[key], rtol=1e-6)
+  for a, b in zip(
+    jax.tree.leaves(state.params), jax.tree.leaves(other_state.params)
+  ):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_sdlm_refreshes_every_pass_and_resumes_exactly(tmp_path):
+  fields = {
+    'train__batch_size': 1,
+    'train__steps': 30,
+    'eval__every': '30 steps',
+    'checkpoint__every': '10 steps',
+    'data__name': 'fake',
+    'data__options': {'shape': (28, 28, 1), 'num_classes': 10, 'examples': 12},
+    'optimizer__samples': 5,
+  }
+
+  def run(steps, place):
+    config = make_config('optimizer=sdlm', **{**fields, 'train__steps': steps})
+    train_lib.train_and_evaluate(config, str(tmp_path / place))
+    return digests(tmp_path / place, steps)
+
+  one = run(30, 'whole')
+  run(12, 'parts')  # stops where a pass ends
+  run(20, 'parts')  # and inside one
+  assert run(30, 'parts') == one
+  early = digests(tmp_path / 'whole', 20)
+  curvature = [name for name in one if 'curvature' in name]
+  assert curvature
+  # Steps 20 and 30 lie in different passes of 12.
+  assert all(one[name] != early[name] for name in curvature)
