@@ -109,7 +109,7 @@ def test_penalty_is_the_squared_distance_to_each_code():
 
 
 @pytest.mark.parametrize('shape', [(5, 5, 1, 6), (3, 2, 6, 16), (1, 1, 4, 3)])
-def test_convolution_by_rows_equals_convolution_with_gradients(shape):
+def test_convolution_by_tiles_equals_convolution_with_gradients(shape):
   rng = np.random.default_rng(0)
   x = rng.normal(size=(2, 9, 8, shape[2])).astype('f')
   kernel = rng.normal(size=shape).astype('f')
