@@ -79,10 +79,16 @@ def distort(
   columns = (x * zoom / squash + dx)[:, None] + (slope * y)[:, :, None]
   images = images.astype(jnp.float32)
   out = jnp.einsum(
-    'nyh,nhwc->nywc', _hat(rows, height), images, precision=lax.Precision.HIGHEST
+    'nyh,nhwc->nywc',
+    _hat(rows, height),
+    images,
+    precision=lax.Precision.HIGHEST,
   )
   return jnp.einsum(
-    'nyxw,nywc->nyxc', _hat(columns, width), out, precision=lax.Precision.HIGHEST
+    'nyxw,nywc->nyxc',
+    _hat(columns, width),
+    out,
+    precision=lax.Precision.HIGHEST,
   )
 
 

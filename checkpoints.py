@@ -23,7 +23,7 @@ from errors import UserError, one_line
 METRIC = 'top1_error'  # the lower, the better
 
 
-class Damaged(Exception):
+class DamagedError(Exception):
   """A checkpoint that cannot be read, or whose digests do not match."""
 
 
@@ -129,17 +129,15 @@ class Checkpoints:
 
   def close(self) -> None:
     """Ends the manager's threads, whatever became of its last save."""
-    try:
+    with contextlib.suppress(Exception):  # reported by wait()
       self._manager.close()
-    except Exception:  # noqa: BLE001  reported by wait()
-      pass
 
   @contextlib.contextmanager
   def _explained(self, step):
     """Turns what a failing save raises into a UserError."""
     try:
       yield
-    except Exception as error:  # noqa: BLE001  TensorStore raises bare ones
+    except Exception as error:
       # A failed save leaves a temporary directory, which is never a step.
       steps = self.steps()
       good = self.path(steps[0]) if steps else 'none yet'
@@ -174,7 +172,7 @@ class Checkpoints:
     for step in self.steps():
       try:
         state = self._restore(step, target)
-      except Damaged as error:
+      except DamagedError as error:
         bad[step] = str(error)
         continue
       return state, [self._set_aside(s, reason) for s, reason in bad.items()]
@@ -198,8 +196,8 @@ class Checkpoints:
       ).state
     except UserError:
       raise
-    except Exception as error:  # noqa: BLE001  TensorStore raises bare ones
-      raise Damaged(one_line(error)) from error
+    except Exception as error:
+      raise DamagedError(one_line(error)) from error
     _check_digests(saved, state)
     return state
 
@@ -213,7 +211,9 @@ class Checkpoints:
     if jax.process_count() > 1:
       multihost_utils.sync_global_devices(f'set aside {step}')
     self._manager.reload()
-    return f'damaged checkpoint {self.path(step)} set aside as {place}: {reason}'
+    return (
+      f'damaged checkpoint {self.path(step)} set aside as {place}: {reason}'
+    )
 
 
 def _check_fit(saved, target, where):
@@ -235,7 +235,7 @@ def _check_fit(saved, target, where):
 def _check_digests(saved, state):
   for name, entry in manifest(state).items():
     if entry != saved[name]:
-      raise Damaged(f'digest of {name} does not match')
+      raise DamagedError(f'digest of {name} does not match')
 
 
 def load_parameters(path: str, target: Any) -> Any:
@@ -267,7 +267,7 @@ def load_parameters(path: str, target: Any) -> Any:
     _check_digests(saved, state)
   except UserError:
     raise
-  except Exception as error:  # noqa: BLE001
+  except Exception as error:
     raise UserError(
       f"init_from '{path}': {place} is damaged: {one_line(error)}"
     ) from error

@@ -147,7 +147,9 @@ def _check_names(config):
     )
   name = config.model.name
   if name not in zoo.names():
-    raise UserError(f"model.name '{name}' is unknown.{closest(name, zoo.names())}")
+    raise UserError(
+      f"model.name '{name}' is unknown.{closest(name, zoo.names())}"
+    )
   if config.model.dtype not in ('float32', 'bfloat16'):
     raise UserError(f"model.dtype '{config.model.dtype}': float32 or bfloat16")
   if config.data.name not in sources.names():

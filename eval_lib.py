@@ -53,6 +53,7 @@ def make_eval_step(
   def step(variables, batch, sums):
     images = prepare(batch['image'])
     logits = module.apply(variables, images, train=False)
+    assert isinstance(logits, jax.Array)  # a tuple only with mutable=...
     rank = rank_of_label(logits, batch['label'])
     mask = batch['mask']
     loss_of = jnp.where(mask, loss(logits, batch['label']), 0.0)

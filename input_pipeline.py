@@ -121,9 +121,9 @@ def eval_batches(
 
 def _local_rows(sharding: NamedSharding, batch_size: int) -> np.ndarray:
   """The rows of a global batch that this process holds, in global order."""
-  slices = sharding.addressable_devices_indices_map((batch_size,)).values()
-  rows = {r for (s,) in slices for r in range(*s.indices(batch_size))}
-  return np.array(sorted(rows))
+  indices = sharding.addressable_devices_indices_map((batch_size,)).values()
+  rows = np.arange(batch_size)
+  return np.unique(np.concatenate([rows[i] for i in indices]))
 
 
 def _read_ahead(fetch, start, stop, batch_size, sharding, threads):

@@ -27,9 +27,7 @@ def penalty(logits: jax.Array, labels: jax.Array) -> jax.Array:
   return -_of_label(logits, labels)
 
 
-def map(  # noqa: A001  the paper's name
-  logits: jax.Array, labels: jax.Array, j: float
-) -> jax.Array:
+def map(logits: jax.Array, labels: jax.Array, j: float) -> jax.Array:
   """LeNet-5, eq. (9): y_D + log(exp(-j) + sum_i exp(-y_i)).
 
   The positive constant j is the penalty of an implied class "none of these":

@@ -1,6 +1,6 @@
 """Trains or evaluates a network: see README.md.
 
-    python main.py --config=configs/lenet5.py:data=mnist5k --workdir=/tmp/lenet5
+python main.py --config=configs/lenet5.py:data=mnist5k --workdir=/tmp/lenet5
 """
 
 import logging as std_logging
@@ -19,7 +19,7 @@ from errors import UserError, one_line  # noqa: E402
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'configs/FILE.py[:key=value,...]', lock_config=True
 )
-_WORKDIR = flags.DEFINE_string('workdir', None, 'where everything is written')
+_WORKDIR = flags.DEFINE_string('workdir', '', 'where everything is written')
 _MODE = flags.DEFINE_enum('mode', 'train', ['train', 'eval'], 'what to do')
 
 
@@ -28,7 +28,7 @@ def _parse_flags(argv):
   try:
     rest = flags.FLAGS(argv)
     for name in ('config', 'workdir'):
-      if flags.FLAGS[name].value is None:
+      if not flags.FLAGS[name].value:
         raise UserError(f'--{name} is missing: see README.md')
     _CONFIG.value.train  # noqa: B018  a missing file shows only when it is used
     if rest[1:]:
@@ -57,6 +57,7 @@ def _except_hook(kind, error, traceback):
 
 
 def main(_):
+  """Does what the flags say."""
   sys.excepthook = _except_hook
   # Orbax narrates each save, and a failed one once from every thread; asyncio
   # joins in. What a person needs of it is in our own error.

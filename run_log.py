@@ -29,14 +29,14 @@ class Clock:
 
   def __init__(self, batch_size: int):
     self._batch_size = batch_size
+    self.start()
+
+  def start(self) -> None:
+    """Starts from zero."""
     self._steps = 0
     self._waited = self._seconds = 0.0
     self._since = time.monotonic()
     self._lap = (0, 0.0, 0.0)
-
-  def start(self) -> None:
-    """Starts from zero."""
-    self.__init__(self._batch_size)
 
   def step_done(self) -> None:
     """Counts a step."""
@@ -103,30 +103,20 @@ class RunLog:
   def __init__(
     self, place: pathlib.Path | None, step: int, total: int, batch_size: int
   ):
-    self._file = self._events = None
-    self._quiet = place is None
     self.best: dict[str, Any] | None = None
     self.last_eval: dict[str, Any] | None = None
+    self._files: _Files | None = None
     if place is not None:
       for line in _truncate(place / 'metrics.jsonl', step):
         self._remember(line)
-      self._file = (place / 'metrics.jsonl').open('a')
-      self._events = EventsWriter(str(place / 'events'))
-      self._write_event(step, session_log=event_pb2.SessionLog(status=1))
-    self._progress = _Progress(step, total, batch_size, self._quiet)
+      self._files = _Files(place, step)
+    self._progress = _Progress(step, total, batch_size, quiet=place is None)
 
   def write(self, step: int, values: dict[str, Any]) -> None:
     """Adds a line to metrics.jsonl and its numbers to TensorBoard."""
-    line = {'step': step, **values}
-    self._remember(line)
-    if self._file is None:
-      return
-    self._file.write(json.dumps(line) + '\n')
-    self._file.flush()
-    for name, value in values.items():
-      if isinstance(value, (int, float)):
-        self._write_event(step, summary=summary.scalar(name, value))
-    self._events.flush()
+    self._remember({'step': step, **values})
+    if self._files:
+      self._files.write(step, values)
 
   def progress(self, step: int, loss: float, clock: Clock) -> None:
     """Moves the progress line (terminal), or prints one now and then."""
@@ -134,15 +124,14 @@ class RunLog:
 
   def say(self, text: str) -> None:
     """Prints a line above the progress line."""
-    if not self._quiet:
+    if self._files:
       self._progress.print(text)
 
   def close(self) -> None:
     """Closes the files and the progress line."""
     self._progress.close()
-    if self._file is not None:
-      self._file.close()
-      self._events.close()
+    if self._files:
+      self._files.close()
 
   def _remember(self, line):
     if 'eval/top1_error' not in line:
@@ -151,6 +140,29 @@ class RunLog:
     key = 'eval/top1_error'
     if self.best is None or line[key] < self.best[key]:
       self.best = line
+
+
+class _Files:
+  """metrics.jsonl and the TensorBoard events, open for appending."""
+
+  def __init__(self, place: pathlib.Path, step: int):
+    self._lines = (place / 'metrics.jsonl').open('a')
+    self._events = EventsWriter(str(place / 'events'))
+    # Tells TensorBoard to forget what an earlier start wrote after this step.
+    restart = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    self._write_event(step, session_log=restart)
+
+  def write(self, step, values):
+    self._lines.write(json.dumps({'step': step, **values}) + '\n')
+    self._lines.flush()
+    for name, value in values.items():
+      if isinstance(value, (int, float)):
+        self._write_event(step, summary=summary.scalar(name, value))
+    self._events.flush()
+
+  def close(self):
+    self._lines.close()
+    self._events.close()
 
   def _write_event(self, step, **fields):
     self._events.write_event(

@@ -28,8 +28,17 @@ from errors import UserError, select
 _DIGITS = tuple('0123456789')
 # The order of labels: github.com/zalandoresearch/fashion-mnist, README.
 _CLOTHES = (
-  'T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle-boot'
-).split()
+  'T-shirt/top',
+  'Trouser',
+  'Pullover',
+  'Dress',
+  'Coat',
+  'Sandal',
+  'Shirt',
+  'Sneaker',
+  'Bag',
+  'Ankle boot',
+)
 _IDX_FILES = {
   'train': ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte'),
   'test': ('t10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'),
@@ -68,7 +77,9 @@ class Source(Protocol):
 
   def __len__(self) -> int: ...
 
-  def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]: ...
+  def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the examples at `indices`, in their order."""
+    ...
 
 
 class ArraySource:
@@ -90,6 +101,7 @@ class ArraySource:
     return len(self._labels)
 
   def batch(self, indices):
+    """See `Source`."""
     return {'image': self._images[indices], 'label': self._labels[indices]}
 
 
@@ -212,7 +224,7 @@ def _download(name, mirrors, stem) -> pathlib.Path:
       reason = f'{type(error).__name__} from {mirror}'
   raise UserError(
     f"data.name '{name}' could not be fetched ({reason}). Without a network: "
-    "data=mnist5k trains on digits that are already here; or set data.dir to "
+    'data=mnist5k trains on digits that are already here; or set data.dir to '
     f'a directory with {stem}.gz and its companions'
   )
 

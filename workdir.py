@@ -1,5 +1,7 @@
 """The directory of a run: whose it is, and what produced it.
 
+It holds
+
     config.json      the resolved config of the last start
     versions.jsonl   a line a start: time, step, code, libraries, devices
     metrics.jsonl, events.out.tfevents.*      see run_log.py
@@ -26,8 +28,15 @@ from errors import UserError
 # these make it another run, whose checkpoints have another form or meaning.
 _IDENTITY = ('model.', 'optimizer.name', 'data.name', 'data.image_size')
 _PACKAGES = (
-  'jax jaxlib flax optax orbax-checkpoint grain numpy ml_collections'
-).split()
+  'jax',
+  'jaxlib',
+  'flax',
+  'optax',
+  'orbax-checkpoint',
+  'grain',
+  'numpy',
+  'ml_collections',
+)
 
 
 def open_directory(path: str) -> pathlib.Path:
@@ -70,7 +79,9 @@ def check_owner(place: pathlib.Path, config: ConfigDict) -> dict[str, tuple]:
   }
   other = {k: v for k, v in differing.items() if k.startswith(_IDENTITY)}
   if other and any((place / 'checkpoints').glob('[0-9]*')):
-    fields = ', '.join(f'{k}: {a} there, {b} here' for k, (a, b) in other.items())
+    fields = ', '.join(
+      f'{k}: {a} there, {b} here' for k, (a, b) in other.items()
+    )
     raise UserError(
       f'--workdir {place} belongs to another run ({fields}); choose another '
       'one, or take its parameters with --config.init_from'

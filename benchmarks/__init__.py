@@ -1,0 +1,1 @@
+"""Speed against peers, each a command: see the README."""

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 import input_pipeline
-import train_lib
+import train_step
 from configs import lenet5 as lenet5_config
 from experiment import create_experiment
 from zoo import lenet5
@@ -85,7 +85,7 @@ def our_round():
   """Returns a function that takes STEPS steps with the trainer's own step."""
   config = lenet5_config.get_config('data=fake')
   experiment = create_experiment(config)
-  step = train_lib.make_train_step(experiment)
+  step = train_step.make_train_step(experiment)
   batches = input_pipeline.train_batches(
     experiment.train_source,
     BATCH,
@@ -95,7 +95,7 @@ def our_round():
     sharding=experiment.batch_sharding,
   )
   batch = next(batches)
-  state = train_lib.create_state(experiment)
+  state = train_step.create_state(experiment)
 
   def run():
     nonlocal state

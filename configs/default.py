@@ -9,7 +9,7 @@ from ml_collections import ConfigDict, config_dict
 
 def get_config() -> ConfigDict:
   """Returns the defaults; a config file fills in what is empty here."""
-  return ConfigDict({
+  fields = {
     'seed': 0,  # of initialisation, order of examples, augmentation, dropout
     'init_from': '',  # checkpoint directory to take parameters from
     'data': {
@@ -18,8 +18,8 @@ def get_config() -> ConfigDict:
       'options': {},  # further arguments of that source
       'threads': 2,  # that fetch ahead; 0 is fastest for data in memory
       'image_size': 0,  # side of the network's input, pixels
-      'mean': (0.0,),  # the network sees (pixel - mean) / std, pixel 0 to 255,
-      'std': (1.0,),  # one value, or one a channel
+      'mean': (0.0,),  # the network sees (pixel - mean) / std; pixels are
+      'std': (1.0,),  # 0 to 255; one value, or one a channel
     },
     'model': {
       'name': '',  # a canonical name of the zoo; then the network's own fields
@@ -57,4 +57,5 @@ def get_config() -> ConfigDict:
       'keep': 2,  # the newest
       'keep_best': 1,  # and those of lowest top-1 error
     },
-  })
+  }
+  return ConfigDict(fields)

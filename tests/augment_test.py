@@ -39,11 +39,14 @@ def test_distort_equals_scipys_bilinear_map():
   key = jax.random.key(5)
   out = np.asarray(augment.distort(key, images, 2.0, 0.1, 0.1, 0.15))
   draws = jax.random.uniform(key, (5, 6, 1), minval=-1.0, maxval=1.0)[..., 0]
-  for i, (u_x, u_y, u_scale, u_squeeze, u_shear) in enumerate(np.asarray(draws).T):
+  for i, (u_x, u_y, u_scale, u_squeeze, u_shear) in enumerate(
+    np.asarray(draws).T
+  ):
     scale, squeeze = 1 + 0.1 * u_scale, 1 + 0.1 * u_squeeze
     matrix = [[scale * squeeze, 0], [0.15 * u_shear, scale / squeeze]]
     centre = np.array([15.5, 15.5])
-    offset = centre + [2 * u_y, 2 * u_x] - matrix @ centre
+    shift = np.array([2 * u_y, 2 * u_x])
+    offset = centre + shift - matrix @ centre
     expected = ndimage.affine_transform(
       np.asarray(images[i, ..., 0], np.float64), matrix, offset, order=1,
       mode='grid-constant',

@@ -1,11 +1,11 @@
 """The grammar of config arguments, durations, and what is refused early."""
 
 import pytest
+from ml_collections import config_dict
 
 import config_lib
 from configs import arguments, lenet5
 from errors import UserError
-from ml_collections import config_dict
 
 CHOICES = {'variant': ('a', 'b'), 'data': ('mnist', 'mnist5k')}
 
@@ -67,7 +67,7 @@ def test_durations():
   d = config_lib.duration('1 epoch', 'f')
   assert d.steps(epoch=1000, batch_size=64) == 16  # 15.6 rounded up
   for bad in ('', '0', '-1 epochs', 'epoch', '3 days', '1.2.3 steps'):
-    with pytest.raises(UserError, match="eval.every '"):
+    with pytest.raises(UserError, match=r"eval.every '"):
       config_lib.duration(bad, 'eval.every')
 
 
@@ -117,7 +117,7 @@ def test_options_that_need_the_papers_network():
   for field, value in (('optimizer.name', 'sdlm'), ('loss.name', 'penalty')):
     config = lenet5.get_config('variant=lenet5_modern')
     config.update_from_flattened_dict({field: value})
-    with pytest.raises(UserError, match="model.name 'lenet5'"):
+    with pytest.raises(UserError, match=r"model.name 'lenet5'"):
       config_lib.check(config, devices=1)
 
 

@@ -18,7 +18,7 @@ from absl import logging
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from configs import lenet5  # noqa: E402
+from configs import lenet5
 
 logging.set_verbosity(logging.ERROR)
 

@@ -46,7 +46,9 @@ def test_each_epoch_is_another_permutation_of_the_split():
     assert sorted(epoch) == list(range(100))
   assert len({tuple(e) for e in epochs}) == 4
   # The trap of seeds that are added: epoch 1 of seed 3 is not epoch 0 of 4.
-  assert epochs[1].tolist() != input_pipeline.Order(100, 4)(np.arange(100)).tolist()
+  assert (
+    epochs[1].tolist() != input_pipeline.Order(100, 4)(np.arange(100)).tolist()
+  )
 
 
 def test_order_is_a_function_of_position_alone():

@@ -16,7 +16,9 @@ def test_map_is_equation_9():
   j = 1.7
   expected = Y[[0, 1], D] + np.log(np.exp(-j) + np.exp(-Y).sum(1))
   loss = losses.create('map', j=j)
-  np.testing.assert_allclose(loss(jnp.asarray(-Y), jnp.asarray(D)), expected, 1e-5)
+  np.testing.assert_allclose(
+    loss(jnp.asarray(-Y), jnp.asarray(D)), expected, 1e-5
+  )
 
 
 def test_penalty_is_equation_8():

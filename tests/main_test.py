@@ -89,7 +89,8 @@ def test_a_terminal_shows_one_progress_line(tmp_path):
     ([SMOKE, '--config.train.batch_size=63', '--config.train.microbatch=2'],
      ['63', 'microbatch 2', '64 would']),
     ([SMOKE, '--config.train.steps=0'], ['train.steps is 0']),
-    ([SMOKE, '--config.train.steps=5', '--config.train.epochs=1'], ['give one']),
+    ([SMOKE, '--config.train.steps=5', '--config.train.epochs=1'],
+     ['give one']),
     ([LENET + 'data=mnist', '--config.data.dir=/no/such'], ['/no/such']),
     (['--config=configs/lenet6.py'], ['configs/lenet6.py']),
     ([SMOKE, '--workdri=x'], ['workdri']),
@@ -161,7 +162,9 @@ def test_workdir_that_is_not_writable(tmp_path):
 def test_workdir_of_another_architecture(finished):
   workdir, _ = finished
   before = {p: p.stat().st_mtime_ns for p in workdir.rglob('*')}
-  result = run_main(LENET + 'smoke,variant=lenet5_modern', f'--workdir={workdir}')
+  result = run_main(
+    LENET + 'smoke,variant=lenet5_modern', f'--workdir={workdir}'
+  )
   check_refused(result, 'model.name: lenet5 there, lenet5_modern here')
   assert {p: p.stat().st_mtime_ns for p in workdir.rglob('*')} == before
 
@@ -217,7 +220,12 @@ def test_full_disk_keeps_the_last_good_checkpoint(tmp_path):
     capture_output=True, text=True, check=False, timeout=240,
     env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
   )  # fmt: skip
-  check_refused(result, 'no space left', 'Last good checkpoint', f'{tmp_path}/run/checkpoints/')
+  check_refused(
+    result,
+    'no space left',
+    'Last good checkpoint',
+    f'{tmp_path}/run/checkpoints/',
+  )
   error = result.stderr.split('Last good checkpoint: ')[1]
   assert pathlib.Path(error.split(';')[0]).name in result.stdout
 

@@ -25,7 +25,9 @@ def test_step_decay_at_the_boundaries():
 
 def test_papers_rates_hold_in_the_papers_passes():
   config = lenet5_config.get_config('optimizer=sdlm')
-  rates = [config.optimizer.learning_rate * f for f in (1, *config.schedule.factors)]
+  rates = [
+    config.optimizer.learning_rate * f for f in (1, *config.schedule.factors)
+  ]
   np.testing.assert_allclose(rates, [5e-4, 2e-4, 1e-4, 5e-5, 1e-5])
   assert config.schedule.boundaries == (
     '2 epochs', '5 epochs', '8 epochs', '12 epochs',
@@ -112,7 +114,8 @@ def test_curvature_equals_the_recursion_over_single_connections(network):
       expected['C1'] = np.einsum(
         'yxij,yxo->ijo', patches, at_sum.reshape(28, 28, 6)
       )
-    connections = jax.jacobian(layer.op)(x, kernel).reshape(a.size, x.size)
+    connections = jax.jit(jax.jacobian(layer.op))(x, kernel)
+    connections = connections.reshape(a.size, x.size)
     second = np.square(np.asarray(connections)).T @ at_sum
   got = curvature(params, images[:1], labels[:1], losses.create('penalty'))
   for name, value in expected.items():

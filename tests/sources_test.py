@@ -7,6 +7,7 @@ import struct
 import sys
 
 import numpy as np
+import pooch
 import pytest
 from PIL import Image
 
@@ -95,7 +96,9 @@ def test_bad_idx_files_are_named(tmp_path, damage, message, gz):
 def test_label_out_of_range_is_named(idx_directory):
   labels = np.array([0, 1, 2, 10] + [0] * 26, np.uint8)
   write_idx(idx_directory / 'train-labels-idx1-ubyte', labels)
-  with pytest.raises(UserError, match=r'label 10 of example 3 is not in 0\.\.9'):
+  with pytest.raises(
+    UserError, match=r'label 10 of example 3 is not in 0\.\.9'
+  ):
     sources.create('mnist', 'train', str(idx_directory))
 
 
@@ -115,8 +118,6 @@ def test_missing_directory_and_missing_file_are_named(tmp_path):
 def test_download_is_checked_cached_and_its_failure_names_mnist5k(
   tmp_path, monkeypatch
 ):
-  import pooch
-
   calls = []
 
   class Unreachable:
@@ -181,7 +182,10 @@ def test_tfds_array_record_without_tensorflow(tmp_path):
 
     def _split_generators(self, manager):
       del manager
-      return {'train': self._generate(range(8)), 'test': self._generate(range(8, 12))}
+      return {
+        'train': self._generate(range(8)),
+        'test': self._generate(range(8, 12)),
+      }
 
     def _generate_examples(self, numbers):
       return self._generate(numbers)

@@ -50,9 +50,13 @@ def check_same(got, workdir, expected):
     assert got['digests'] == result['digests']
     assert len(set(got['digests'])) == 100
   # Two steps: after more, rounding of sums in another order is amplified.
-  np.testing.assert_allclose(losses(workdir)[:2], expected_losses[:2], rtol=1e-6)
+  np.testing.assert_allclose(
+    losses(workdir)[:2], expected_losses[:2], rtol=1e-6
+  )
   assert got['result']['eval/count'] == 1000
-  difference = got['result']['eval/top1_error'] - result['result']['eval/top1_error']
+  difference = (
+    got['result']['eval/top1_error'] - result['result']['eval/top1_error']
+  )
   assert abs(difference) < 0.05
 
 

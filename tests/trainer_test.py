@@ -11,6 +11,7 @@ from conftest import make_config
 import checkpoints
 import input_pipeline
 import train_lib
+import train_step
 from errors import UserError
 from experiment import create_experiment
 
@@ -75,9 +76,7 @@ def test_tensorboard_reads_the_events(whole):
 
 @pytest.mark.parametrize('stop', [4, 5])
 def test_n_plus_m_steps_equal_n_then_m(tmp_path, whole, stop):
-  train_lib.train_and_evaluate(
-    make_config(train__steps=stop), str(tmp_path)
-  )
+  train_lib.train_and_evaluate(make_config(train__steps=stop), str(tmp_path))
   train_lib.train_and_evaluate(make_config(), str(tmp_path))
   assert digests(tmp_path, 12) == digests(whole, 12)
   # The shorter run ended with an evaluation of its own.
@@ -137,7 +136,7 @@ def test_damaged_newest_step_is_set_aside_and_the_run_ends_the_same(
 def test_one_flipped_byte_anywhere_is_never_loaded(tmp_path, whole):
   """Either the state read is provably right, or an older step is used."""
   experiment = create_experiment(make_config())
-  target = train_lib.abstract_state(experiment)
+  target = train_step.abstract_state(experiment)
   expected = digests(whole, 12)
   files = sorted((whole / 'checkpoints' / '00000012').rglob('*'))
   outcomes = set()
@@ -163,7 +162,7 @@ def test_nothing_readable_means_nothing_changed(tmp_path):
   train_lib.train_and_evaluate(make_config(train__steps=4), str(tmp_path))
   _truncate(tmp_path / 'checkpoints' / '00000004')
   before = sorted(tmp_path.rglob('*'))
-  with pytest.raises(UserError, match='no checkpoint in .* can be read'):
+  with pytest.raises(UserError, match=r'no checkpoint in .* can be read'):
     train_lib.train_and_evaluate(make_config(), str(tmp_path))
   assert sorted(tmp_path.rglob('*')) == before
 
@@ -276,14 +275,18 @@ def test_microbatches_give_the_update_of_the_whole(parts):
   def step(parts):
     config = make_config('smoke,augment=distort', train__microbatch=parts)
     experiment = create_experiment(config)
-    state = train_lib.create_state(experiment)
+    state = train_step.create_state(experiment)
     batch = next(
       input_pipeline.train_batches(
-        experiment.train_source, 16, seed=0, start=0, stop=1,
+        experiment.train_source,
+        16,
+        seed=0,
+        start=0,
+        stop=1,
         sharding=experiment.batch_sharding,
-      )  # fmt: skip
+      )
     )
-    return train_lib.make_train_step(experiment)(state, batch)
+    return train_step.make_train_step(experiment)(state, batch)
 
   state, metrics = step(1)
   other_state, other_metrics = step(parts)

@@ -15,15 +15,15 @@ ROOT = pathlib.Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
-from absl import logging  # noqa: E402
-from jax.experimental import multihost_utils  # noqa: E402
+import jax
+import numpy as np
+from absl import logging
+from conftest import make_config
+from jax.experimental import multihost_utils
 
-import input_pipeline  # noqa: E402
-import train_lib  # noqa: E402
-from conftest import make_config  # noqa: E402
-from experiment import create_experiment  # noqa: E402
+import input_pipeline
+import train_lib
+from experiment import create_experiment
 
 
 def batch_digests(config, steps):

@@ -61,9 +61,7 @@ def test_c3_equals_one_dense_convolution_a_map():
         continue
       for dy in range(5):
         for dx in range(5):
-          expected += (
-            x[:, dy : dy + 10, dx : dx + 10, i] * kernel[dy, dx, pair]
-          )
+          expected += x[:, dy : dy + 10, dx : dx + 10, i] * kernel[dy, dx, pair]
       pair += 1
     np.testing.assert_allclose(out[..., o], expected, rtol=1e-4, atol=1e-4)
   assert pair == 60
@@ -119,7 +117,10 @@ def test_convolution_by_tiles_equals_convolution_with_gradients(shape):
       x, kernel, (1, 1), 'VALID', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
     )
 
-  for f in (lambda g: g, lambda g: jax.grad(lambda *a: (g(*a) ** 2).sum(), (0, 1))):
+  for f in (
+    lambda g: g,
+    lambda g: jax.grad(lambda *a: (g(*a) ** 2).sum(), (0, 1)),
+  ):
     jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
       f(layers.conv2d)(x, kernel),
@@ -164,6 +165,11 @@ def test_unknown_names_and_values_are_refused_with_the_closest():
   ):
     with pytest.raises(ValueError, match=message):
       zoo.create(**options).init(jax.random.key(0), images)
-  for shape, message in (((1, 28, 28, 1), 'at least 32x32'), ((1, 32, 32, 3), '1 channel')):
+  for shape, message in (
+    ((1, 28, 28, 1), 'at least 32x32'),
+    ((1, 32, 32, 3), '1 channel'),
+  ):
     with pytest.raises(ValueError, match=message):
-      zoo.create('lenet5', num_classes=10).init(jax.random.key(0), jnp.zeros(shape))
+      zoo.create('lenet5', num_classes=10).init(
+        jax.random.key(0), jnp.zeros(shape)
+      )

@@ -83,7 +83,7 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
 
 
 def uniform_fan_in(bound) -> Callable[..., jax.Array]:
-  """Initialiser: uniform in [-bound, bound]; `bound` broadcasts to the shape."""
+  """Initialiser: uniform in +-bound, which broadcasts to the shape."""
 
   def init(key, shape, dtype=jnp.float32):
     return jax.random.uniform(key, shape, dtype, -1.0, 1.0) * bound

@@ -92,7 +92,7 @@ def subsample(x: jax.Array, coefficient: jax.Array) -> jax.Array:
 
 def convolve_table_i(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """C3: [N, H, W, 6] with the kernels of the 60 connected pairs [5, 5, 60]."""
-  absent = jnp.zeros(kernel.shape[:2] + (1,), kernel.dtype)
+  absent = jnp.zeros((*kernel.shape[:2], 1), kernel.dtype)
   dense = jnp.concatenate([kernel, absent], axis=-1)[:, :, _PAIR]
   return layers.conv2d(x, dense)
 
@@ -150,6 +150,7 @@ class LeNet5(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    """See the class."""
     del train  # nothing here behaves differently in training
     if self.num_classes != 10:
       raise ValueError(
@@ -178,6 +179,7 @@ class LeNet5Modern(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    """See the class."""
     del train
     activations = {'relu': nn.relu, 'tanh': jnp.tanh, 'squash': squash}
     pools = {

@@ -1,0 +1,153 @@
+"""The state of training, and the step: a pure function, jitted."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import augment
+import eval_lib
+from experiment import Experiment, sample_images
+
+
+class TrainState(NamedTuple):
+  """All that a step reads and writes; nothing else needs to be saved.
+
+  The step is also the position in the data, and with the seed it gives all
+  randomness: see `input_pipeline` and `make_train_step`.
+  """
+
+  step: jax.Array  # int32 [], steps taken
+  params: Any  # float32
+  model_state: Any  # other collections of the network, as batch statistics
+  opt_state: optax.OptState
+
+  @property
+  def variables(self) -> dict[str, Any]:
+    """The network's variables, as `module.apply` takes them."""
+    return {'params': self.params, **self.model_state}
+
+
+def _init(experiment: Experiment) -> TrainState:
+  key = jax.random.key(experiment.config.seed)
+  images = sample_images(experiment)
+  variables = dict(experiment.module.init(key, images, train=False))
+  params = variables.pop('params')
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    model_state=variables,
+    opt_state=experiment.optimizer.init(params),
+  )
+
+
+def abstract_state(experiment: Experiment) -> TrainState:
+  """Returns the state's shapes, dtypes and shardings, without computing."""
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(
+      x.shape, x.dtype, sharding=experiment.replicated
+    ),
+    jax.eval_shape(functools.partial(_init, experiment)),
+  )
+
+
+def create_state(experiment: Experiment) -> TrainState:
+  """Returns the state before the first step, on all devices."""
+  init = jax.jit(
+    functools.partial(_init, experiment), out_shardings=experiment.replicated
+  )
+  return init()
+
+
+def make_train_step(
+  experiment: Experiment,
+) -> Callable[[TrainState, dict], tuple[TrainState, dict[str, jax.Array]]]:
+  """Returns the jitted step (state, batch) -> (state, metrics).
+
+  The step is a pure function of (config, seed, state.step, state, batch). The
+  state is donated. Metrics are scalars: 'loss' and 'top1_error' of the batch
+  before the update, and 'learning_rate'.
+  """
+  module, parts = experiment.module, experiment.config.train.microbatch
+  seed = experiment.config.seed
+
+  def loss_of(params, model_state, images, labels, dropout_key):
+    logits, new_state = module.apply(
+      {'params': params, **model_state},
+      images,
+      train=True,
+      rngs={'dropout': dropout_key},
+      mutable=list(model_state),
+    )
+    right = eval_lib.rank_of_label(logits, labels) < 1
+    metrics = {
+      'loss': experiment.loss(logits, labels).mean(),
+      'top1_error': 1 - right.mean(),
+    }
+    return metrics['loss'], (dict(new_state), metrics)
+
+  gradient = jax.grad(loss_of, has_aux=True)
+
+  def step(state, batch):
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    augment_key, dropout_key = jax.random.split(key)
+    images = augment.pad_to(batch['image'], experiment.config.data.image_size)
+    images = experiment.prepare(experiment.augment(augment_key, images))
+    grads, model_state, metrics = _accumulate(
+      gradient, state, images, batch['label'], dropout_key, parts
+    )
+    metrics['learning_rate'] = experiment.schedule(state.step)
+    updates, opt_state = experiment.optimizer.update(
+      grads, state.opt_state, state.params
+    )
+    params = optax.apply_updates(state.params, updates)
+    return TrainState(state.step + 1, params, model_state, opt_state), metrics
+
+  return jax.jit(
+    step,
+    in_shardings=(
+      experiment.replicated,
+      dict.fromkeys(('image', 'label'), experiment.batch_sharding),
+    ),
+    out_shardings=experiment.replicated,
+    donate_argnums=0,
+  )
+
+
+def _accumulate(gradient, state, images, labels, key, parts):
+  """Means of gradient, new model state and metrics over parts of the batch.
+
+  Part i holds rows i, i + parts, ...: a share of every device's rows, so that
+  no image moves between devices. Parts run one after the other: the point is
+  the memory of one part.
+  """
+  if parts == 1:
+    grads, (model_state, metrics) = gradient(
+      state.params, state.model_state, images, labels, key
+    )
+    return grads, model_state, metrics
+
+  def split(x):
+    return jnp.moveaxis(x.reshape(-1, parts, *x.shape[1:]), 1, 0)
+
+  def body(carry, part):
+    grads, model_state, metrics = carry
+    images, labels, number = part
+    new_grads, (model_state, new_metrics) = gradient(
+      state.params, model_state, images, labels, jax.random.fold_in(key, number)
+    )
+    add = functools.partial(jax.tree.map, jnp.add)
+    return (add(grads, new_grads), model_state, add(metrics, new_metrics)), None
+
+  zeros = jax.tree.map(jnp.zeros_like, state.params)
+  metrics = {'loss': jnp.zeros(()), 'top1_error': jnp.zeros(())}
+  (grads, model_state, metrics), _ = jax.lax.scan(
+    body,
+    (zeros, state.model_state, metrics),
+    (split(images), split(labels), jnp.arange(parts)),
+  )
+  grads, metrics = jax.tree.map(lambda x: x / parts, (grads, metrics))
+  return grads, model_state, metrics
