@@ -4,33 +4,45 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-# Tests compile the same small programs again and again, in many processes.
-_CACHE = tempfile.TemporaryDirectory(prefix='jax-cache-')
-os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', _CACHE.name)
+# Tests compile the same small programs again and again, in many processes and
+# from run to run: kept beside pytest's own cache, keyed by program and version.
+os.environ.setdefault(
+  'JAX_COMPILATION_CACHE_DIR', str(ROOT / '.pytest_cache' / 'jax')
+)
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 
 import pytest
 from absl import logging
 
-ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from configs import lenet5
 
 logging.set_verbosity(logging.ERROR)
 
+LENET = '--config=configs/lenet5.py:'
+SMOKE = LENET + 'smoke'
+FEW = ('--config.train.steps=2', '--config.eval.batch_size=1000')
 
-@pytest.fixture
-def smoke_config():
-  """A run of 12 steps on real digits, a checkpoint and evaluation every 4."""
-  return make_config()
+
+@pytest.fixture(scope='session')
+def finished(tmp_path_factory):
+  """The workdir of a short run through main.py."""
+  workdir = tmp_path_factory.mktemp('finished')
+  result = run_main(SMOKE, f'--workdir={workdir}', *FEW)
+  assert result.returncode == 0, result.stderr
+  return workdir, result
 
 
 def make_config(arg='smoke', **fields):
-  """Returns an unlocked small config; `fields` are dotted, with __ for dots."""
+  """Returns the config of 12 steps on real digits, an evaluation every 4.
+
+  `fields` replace others: dotted names, with __ for dots.
+  """
   config = lenet5.get_config(arg)
   config.update_from_flattened_dict(
     {

@@ -58,7 +58,7 @@ def test_idx_directory_plain_and_gzip(idx_directory):
   )
   assert (len(train), len(test)) == (30, 20)
   assert train.num_classes == 10
-  assert train.class_names[9] == 'Ankle-boot'
+  assert train.class_names[9] == 'Ankle boot'
   raw = sources.read_idx(idx_directory / 'train-images-idx3-ubyte')
   batch = train.batch(np.array([3, 3, 29]))
   np.testing.assert_array_equal(batch['image'][..., 0], raw[[3, 3, 29]])
