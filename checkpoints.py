@@ -1,8 +1,9 @@
 """Checkpoints that are whole, verified and never lost; all of Orbax is here.
 
 A step's directory holds the state and a manifest: shape, type and SHA-256 of
-every array. The manifest is part of the same atomic save. Orbax reads an array
-file with flipped bytes without an error, so a restore compares the digests.
+every array, and of itself. The manifest is part of the same atomic save. Orbax
+reads an array file with flipped bytes without an error, so a restore compares
+the digests.
 """
 
 import contextlib
@@ -94,7 +95,7 @@ class Checkpoints:
     items = ocp.args.Composite(
       state=ocp.args.StandardSave(state),
       manifest=ocp.args.JsonSave(
-        {'arrays': manifest(state), 'metrics': metrics}
+        _sealed({'arrays': manifest(state), 'metrics': metrics})
       ),
     )
     if metrics is not None:
@@ -187,9 +188,11 @@ class Checkpoints:
   def _restore(self, step, target):
     args = ocp.args
     try:
-      saved = self._manager.restore(
-        step, args=args.Composite(manifest=args.JsonRestore())
-      ).manifest['arrays']
+      saved = _unsealed(
+        self._manager.restore(
+          step, args=args.Composite(manifest=args.JsonRestore())
+        ).manifest
+      )['arrays']
       _check_fit(saved, target, self.path(step))
       state = self._manager.restore(
         step, args=args.Composite(state=args.StandardRestore(target))
@@ -214,6 +217,22 @@ class Checkpoints:
     return (
       f'damaged checkpoint {self.path(step)} set aside as {place}: {reason}'
     )
+
+
+def _sealed(content):
+  return {**content, 'sha256': _digest(content)}
+
+
+def _unsealed(sealed):
+  content = {k: v for k, v in sealed.items() if k != 'sha256'}
+  if sealed.get('sha256') != _digest(content):
+    raise DamagedError('digest of the manifest does not match')
+  return content
+
+
+def _digest(content):
+  text = json.dumps(content, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _check_fit(saved, target, where):
@@ -251,7 +270,7 @@ def load_parameters(path: str, target: Any) -> Any:
   place = _step_directory(path)
   reader = ocp.Checkpointer(ocp.JsonCheckpointHandler())
   try:
-    saved = reader.restore(place / 'manifest')['arrays']
+    saved = _unsealed(reader.restore(place / 'manifest'))['arrays']
     saved = {_as_dict_key(k): v for k, v in saved.items()}
     fields = tuple(f"['{field}']" for field in target)
     saved = {k: v for k, v in saved.items() if k.startswith(fields)}

@@ -49,16 +49,16 @@ def _fail(error: UserError):
   sys.exit(UserError.EXIT_CODE)
 
 
-def _except_hook(kind, error, traceback):
+def _unraisable_hook(unraisable):
   # After a failed save or read, TensorStore's threads call back into an event
   # loop that Orbax has closed, once for each array.
-  if str(error) != 'Event loop is closed':
-    sys.__excepthook__(kind, error, traceback)
+  if str(unraisable.exc_value) != 'Event loop is closed':
+    sys.__unraisablehook__(unraisable)
 
 
 def main(_):
   """Does what the flags say."""
-  sys.excepthook = _except_hook
+  sys.unraisablehook = _unraisable_hook
   # Orbax narrates each save, and a failed one once from every thread; asyncio
   # joins in. What a person needs of it is in our own error.
   logging.set_verbosity(logging.FATAL)

@@ -113,7 +113,19 @@ def _lose_the_manifest(step):
   shutil.rmtree(step / 'manifest')
 
 
-DAMAGES = [_truncate, _flip_a_byte, _remove_a_file, _empty, _lose_the_manifest]
+def _misspell_the_manifest(step):
+  file = step / 'manifest' / 'metadata'
+  file.write_text(file.read_text().replace("['C1']", "['C0']", 1))
+
+
+DAMAGES = [
+  _truncate,
+  _flip_a_byte,
+  _remove_a_file,
+  _empty,
+  _lose_the_manifest,
+  _misspell_the_manifest,
+]
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
