@@ -76,6 +76,9 @@ def test_initial_ranges_follow_the_fan_in_of_each_unit():
     largest = kernel[..., first:last].max()
     assert 0.97 * 2.4 / fan_in < largest <= 2.4 / fan_in
   assert 0.97 * 2.4 / 400 < np.abs(params['C5']['kernel']).max() <= 2.4 / 400
+  net = zoo.create('lenet5', num_classes=10, init_exponent=0.5)
+  params = jax.jit(net.init)(jax.random.key(0), images)['params']
+  assert 0.97 * 0.12 < np.abs(params['C5']['kernel']).max() <= 0.12
 
 
 def test_squash_has_the_values_of_appendix_a():

@@ -82,7 +82,7 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
   return x.reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
 
 
-def uniform_fan_in(bound) -> Callable[..., jax.Array]:
+def uniform_within(bound) -> Callable[..., jax.Array]:
   """Initialiser: uniform in +-bound, which broadcasts to the shape."""
 
   def init(key, shape, dtype=jnp.float32):
