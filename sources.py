@@ -269,8 +269,13 @@ def tfds(
     train_split: TFDS's name of the split to train on, slices allowed.
     test_split: that of the split to evaluate on.
   """
-  import tensorflow_datasets as tf_datasets  # noqa: PLC0415
-
+  try:
+    import tensorflow_datasets as tf_datasets  # noqa: PLC0415
+  except ImportError as error:
+    raise UserError(
+      f"data.name 'tfds' needs a package ({error}): pip install "
+      'tensorflow-datasets importlib_resources; TensorFlow is not needed'
+    ) from None
   try:
     built = tf_datasets.builder(builder, data_dir=directory or None)
     label, image = built.info.features['label'], built.info.features['image']

@@ -212,3 +212,9 @@ def test_tfds_array_record_without_tensorflow(tmp_path):
   with pytest.raises(UserError, match=r'data\.options\.builder') as error:
     sources.create('tfds', 'train', str(tmp_path), builder='tiny_digit')
   assert '\n' not in str(error.value)
+
+
+def test_tfds_that_is_not_installed_says_what_to_install(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
+  with pytest.raises(UserError, match='pip install tensorflow-datasets'):
+    sources.create('tfds', 'train', '', builder='mnist')
