@@ -71,6 +71,7 @@ def train_and_evaluate(
     log = RunLog(
       place if main else None, step, experiment.steps, config.train.batch_size
     )
+    log.say(f'start       {_describe(experiment, state)}')
     for note in notes:
       log.say(note)
     try:
@@ -105,6 +106,17 @@ def starting_state(
   wanted = {'params': target.params, 'model_state': target.model_state}
   loaded = checkpoints.load_parameters(path, wanted)
   return state._replace(**loaded), [f'parameters from {path}']
+
+
+def _describe(experiment, state):
+  config, devices = experiment.config, jax.devices()
+  parameters = sum(x.size for x in jax.tree.leaves(state.params))
+  return (
+    f'{config.model.name} ({parameters:,} parameters), {config.data.name} '
+    f'({len(experiment.train_source):,} + {len(experiment.eval_source):,} '
+    f'images), {experiment.steps:,} steps of {config.train.batch_size}, '
+    f'{len(devices)} x {devices[0].device_kind}'
+  )
 
 
 def _newest(store):
