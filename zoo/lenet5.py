@@ -118,7 +118,7 @@ LAYERS = (
 )
 
 
-class _Affine(nn.Module):
+class _Affine(layers.Layer):
   layer: Layer
   init_exponent: float
   dtype: DTypeLike
@@ -140,6 +140,13 @@ def penalties(f6: jax.Array) -> jax.Array:
   """Eq. (7): y_i = sum_j (x_j - w_ij)^2, [..., 84] -> float32 [..., 10]."""
   x = f6.astype(jnp.float32)[..., None, :]
   return jnp.square(x - codes()).sum(-1)
+
+
+class _RBF(layers.Layer):
+  fixed_weights = 840  # connections to the codes, which are not parameters
+
+  def __call__(self, x):
+    return penalties(x)
 
 
 class LeNet5(nn.Module):
@@ -172,7 +179,7 @@ class LeNet5(nn.Module):
     for layer in LAYERS:
       affine = _Affine(layer, self.init_exponent, self.dtype, name=layer.name)
       x = squash(affine(x))
-    return layers.squeeze_map(-penalties(x))
+    return layers.squeeze_map(-_RBF(name='output')(x))
 
 
 class LeNet5Modern(nn.Module):
@@ -193,23 +200,31 @@ class LeNet5Modern(nn.Module):
     """See the class."""
     del train
     activations = {'relu': nn.relu, 'tanh': jnp.tanh, 'squash': squash}
-    pools = {
-      'max': layers.max_pool_2x2,
-      'average': lambda x: layers.sum_pool_2x2(x) / 4,
-    }
     activate = _choose('activation', self.activation, activations)
-    pool = _choose('pool', self.pool, pools)
     _check_input('lenet5_modern', images)
     x = images.astype(self.dtype)
-    x = pool(activate(_Conv(6, 5, self.dtype, name='C1')(x)))
-    x = pool(activate(_Conv(16, 5, self.dtype, name='C3')(x)))
+    x = activate(_Conv(6, 5, self.dtype, name='C1')(x))
+    x = _Pool(self.pool, name='S2')(x)
+    x = activate(_Conv(16, 5, self.dtype, name='C3')(x))
+    x = _Pool(self.pool, name='S4')(x)
     x = activate(_Conv(120, 5, self.dtype, name='C5')(x))
     x = activate(_Conv(84, 1, self.dtype, name='F6')(x))
     x = _Conv(self.num_classes, 1, self.dtype, name='output')(x)
     return layers.squeeze_map(x.astype(jnp.float32))
 
 
-class _Conv(nn.Module):
+class _Pool(layers.Layer):
+  kind: str
+
+  def __call__(self, x):
+    pools = {
+      'max': layers.max_pool_2x2,
+      'average': lambda x: layers.sum_pool_2x2(x) / 4,
+    }
+    return _choose('pool', self.kind, pools)(x)
+
+
+class _Conv(layers.Layer):
   features: int
   size: int
   dtype: DTypeLike

@@ -131,7 +131,7 @@ def test_convolution_by_tiles_equals_convolution_with_gradients(shape):
     )
 
 
-@pytest.mark.parametrize('name', zoo.names())
+@pytest.mark.parametrize('name', ['lenet5', 'lenet5_modern'])
 def test_larger_images_give_a_map_whose_corners_are_the_crops(name):
   net = zoo.create(name, num_classes=10)
   images = jax.random.normal(jax.random.key(1), (2, 36, 40, 1))
@@ -143,7 +143,7 @@ def test_larger_images_give_a_map_whose_corners_are_the_crops(name):
   np.testing.assert_allclose(scores[:, 1, 2], crop, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize('name', zoo.names())
+@pytest.mark.parametrize('name', ['lenet5', 'lenet5_modern'])
 def test_bfloat16_keeps_parameters_and_logits_float32(name):
   net = zoo.create(name, num_classes=10, dtype='bfloat16')
   images = jnp.ones((2, 32, 32, 1))

@@ -1,0 +1,82 @@
+"""Every network takes real steps, at reduced width."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import zoo
+
+QUICK = ('lenet5', 'alexnet', 'googlenet', 'plain18', 'resnet20_cifar')
+DEEP = ('resnet101', 'resnet152', 'resnet110', 'plain56', 'resnet56')
+
+
+def small(name):
+  """Returns the network with few channels, and a batch of 4 images for it."""
+  known = zoo.options(name)
+  wanted = {'width': 0.05, 'dropout': 0.0, 'aux_dropout': 0.0, 'bn_group': 4}
+  options = {k: v for k, v in wanted.items() if k in known}
+  network = zoo.create(name, num_classes=10, **options)
+  height, width, channels = zoo.image_shape(name)
+  if name.startswith(('resnet', 'plain')):
+    height = width = 32
+  images = jax.random.normal(jax.random.key(1), (5, height, width, channels))
+  return network, images
+
+
+def cases():
+  for name in zoo.names():
+    yield pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize('name', cases())
+def test_five_steps_and_batches_of_one_and_five(name):
+  if name == 'resnet1202_cifar':
+    pytest.skip('compiles for many minutes; its shapes: zoo_sheets_test.py')
+  if name.startswith(DEEP) and 'DEEP' not in os.environ:
+    pytest.skip('compiles long: run with DEEP=1 in the environment')
+  network, images = small(name)
+  labels = jnp.array([1, 7, 3, 3])
+  variables = dict(jax.jit(network.init)(jax.random.key(0), images))
+  params = variables.pop('params')
+  variables.pop('aux_logits', None)
+  rate = 1e-4 if name == 'lenet5' else 1e-3 if 'plain' in name else 0.01
+
+  def loss_of(params, variables):
+    logits, new = network.apply(
+      {'params': params, **variables},
+      images[:4],
+      train=True,
+      rngs={'dropout': jax.random.key(2)},
+      mutable=[*variables, 'aux_logits'],
+    )
+    new = dict(new)
+    new.pop('aux_logits', None)
+    cost = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return cost.mean(), new
+
+  @jax.jit
+  def step(params, variables):
+    gradient = jax.value_and_grad(loss_of, has_aux=True)
+    (loss, variables), grads = gradient(params, variables)
+    params = jax.tree.map(lambda p, g: p - rate * g, params, grads)
+    return params, variables, loss
+
+  losses = []
+  for _ in range(6):
+    params, variables, loss = step(params, variables)
+    losses.append(float(loss))
+  assert np.isfinite(losses).all()
+  assert losses[-1] < losses[0], losses
+  apply = jax.jit(network.apply)
+  together = apply({'params': params, **variables}, images)
+  alone = [
+    apply({'params': params, **variables}, images[i : i + 1]) for i in range(5)
+  ]
+  assert np.isfinite(together).all()
+  np.testing.assert_allclose(
+    np.concatenate(alone), together, rtol=1e-3, atol=1e-4
+  )

@@ -1,0 +1,123 @@
+"""AlexNet: Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep
+Convolutional Neural Networks", NIPS 2012, Section 3, Figure 2.
+
+    alexnet         the paper: two towers (groups), LRN inside a tower, 224
+    alexnet_source  the net behind the paper's error rates by its source code
+                    (github.com/computerhistory/AlexNet-Source-Code, layers-145)
+    alexnet_merged  one tower, pool before norm, 227 input: CS231n's list
+    bvlc_alexnet    Caffe's (models/bvlc_alexnet)
+    caffenet        Caffe's (models/bvlc_reference_caffenet): pool before norm
+    alexnet_owt     "One weird trick" (Krizhevsky 2014), torchvision's `alexnet`
+
+The paper's 224 input and 55x55 maps fit by cuda-convnet's rule: sizes round up,
+zeros are read beyond the border, here 3 on the right and bottom.
+
+Differs from the paper in:
+  - The towers are the two halves of the channels of one network.
+  - Dropout scales in training what the paper scales in testing.
+Only in `alexnet_source`: the k of the norm within a map is taken to be 2.
+"""
+
+from zoo.chain import DROPOUT, LRN, RELU, Chain, Conv, MaxPool, Row, SameMapNorm
+from zoo.layers import pad
+
+_NORM = {'alpha': 1e-4, 'k': 2.0}  # Section 3.3, as printed
+_SOURCE_NORM = {'alpha': 1e-4 / 5, 'k': 2.0}  # its code divides by the size
+_CAFFE_NORM = {'alpha': 1e-4 / 5, 'k': 1.0}  # lrn_layer.cpp
+
+
+def _head(std=0.01, bias=1.0, conv_std=0.01, conv_bias=1.0, groups=1):
+  """Layers 3 to 8; Section 5: biases 1 in conv4, conv5 and the hidden FC."""
+  conv = {'padding': pad(1), 'std': conv_std}
+  grouped = {**conv, 'groups': groups, 'bias': conv_bias}
+  return (
+    Conv('conv3', 384, 3, **conv), RELU,
+    Conv('conv4', 384, 3, **grouped), RELU,
+    Conv('conv5', 256, 3, **grouped), RELU,
+    MaxPool('pool5'),
+    Conv('fc6', 4096, 6, std=std, bias=bias), RELU, DROPOUT,
+    Conv('fc7', 4096, 1, std=std, bias=bias), RELU, DROPOUT,
+    Conv('fc8', 0, 1),
+  )  # fmt: skip
+
+
+ALEXNET: tuple[Row, ...] = (
+  Conv('conv1', 96, 11, 4, pad(0, 3)), RELU,
+  LRN('norm1', groups=2, **_NORM),
+  MaxPool('pool1'),
+  Conv('conv2', 256, 5, 1, pad(2), groups=2, bias=1), RELU,
+  LRN('norm2', groups=2, **_NORM),
+  MaxPool('pool2'),
+  *_head(groups=2),
+)  # fmt: skip
+
+ALEXNET_SOURCE: tuple[Row, ...] = (
+  Conv('conv1', 96, 11, 4, pad(0, 3)),
+  LRN('norm1', groups=2, **_SOURCE_NORM),
+  MaxPool('pool1'), RELU,
+  Conv('conv2', 256, 5, 1, pad(2), groups=2, bias=1), RELU,
+  LRN('norm2', groups=2, **_SOURCE_NORM),
+  SameMapNorm('norm2_map'),
+  MaxPool('pool2'),
+  *_head(groups=2, conv_std=0.03),
+)  # fmt: skip
+
+ALEXNET_MERGED: tuple[Row, ...] = (
+  Conv('conv1', 96, 11, 4), RELU,
+  MaxPool('pool1'),
+  LRN('norm1', **_NORM),
+  Conv('conv2', 256, 5, 1, pad(2), bias=1), RELU,
+  MaxPool('pool2'),
+  LRN('norm2', **_NORM),
+  *_head(),
+)  # fmt: skip
+
+BVLC_ALEXNET: tuple[Row, ...] = (
+  Conv('conv1', 96, 11, 4), RELU,
+  LRN('norm1', **_CAFFE_NORM),
+  MaxPool('pool1'),
+  Conv('conv2', 256, 5, 1, pad(2), groups=2, bias=0.1), RELU,
+  LRN('norm2', **_CAFFE_NORM),
+  MaxPool('pool2'),
+  *_head(std=0.005, bias=0.1, conv_bias=0.1, groups=2),
+)  # fmt: skip
+
+CAFFENET: tuple[Row, ...] = (
+  Conv('conv1', 96, 11, 4), RELU,
+  MaxPool('pool1'),
+  LRN('norm1', **_CAFFE_NORM),
+  Conv('conv2', 256, 5, 1, pad(2), groups=2, bias=1), RELU,
+  MaxPool('pool2'),
+  LRN('norm2', **_CAFFE_NORM),
+  *_head(std=0.005, groups=2),
+)  # fmt: skip
+
+# Initial values as in cuda-convnet2, layers-imagenet-1gpu.cfg.
+ALEXNET_OWT: tuple[Row, ...] = (
+  Conv('conv1', 64, 11, 4, pad(2)), RELU,
+  MaxPool('pool1', ceil=False),
+  Conv('conv2', 192, 5, 1, pad(2), bias=1), RELU,
+  MaxPool('pool2', ceil=False),
+  Conv('conv3', 384, 3, 1, pad(1), std=0.03), RELU,
+  Conv('conv4', 256, 3, 1, pad(1), std=0.03, bias=1), RELU,
+  Conv('conv5', 256, 3, 1, pad(1), std=0.03, bias=1), RELU,
+  MaxPool('pool5', ceil=False), DROPOUT,
+  Conv('fc6', 4096, 6, bias=1), RELU, DROPOUT,
+  Conv('fc7', 4096, 1, bias=1), RELU,
+  Conv('fc8', 0, 1),
+)  # fmt: skip
+
+_TABLES = {  # rows, smallest image
+  'alexnet': (ALEXNET, 196),
+  'alexnet_source': (ALEXNET_SOURCE, 196),
+  'alexnet_merged': (ALEXNET_MERGED, 199),
+  'bvlc_alexnet': (BVLC_ALEXNET, 199),
+  'caffenet': (CAFFENET, 199),
+  'alexnet_owt': (ALEXNET_OWT, 223),
+}
+
+
+def create(name: str, **fields) -> Chain:
+  """Returns one of the networks above; `fields` are those of `Chain`."""
+  rows, smallest = _TABLES[name]
+  return Chain(rows, smallest, **fields)

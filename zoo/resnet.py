@@ -1,0 +1,215 @@
+"""ResNet: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition",
+CVPR 2016, Sections 3.3 and 4, Table 1.
+
+    resnet18/34/50/101/152            the paper's, as in its authors' files
+    resnet50/101/152_v1_5             stride in the 3x3, as torchvision's
+    plain18/34                        without shortcuts
+    resnet20/32/44/56/110/1202_cifar  Section 4.2, 32x32 images
+    plain20/32/44/56_cifar
+
+The first convolution of a block has the stride, 1x1 or 3x3; the pool after
+conv1 has no padding and rounds up (KaimingHe/deep-residual-networks).
+Shortcuts (Section 3.3): A, without parameters, for 18, 34 and CIFAR; B,
+projections where the shape changes, for 50, 101, 152; C, nothing else.
+
+Differs from the paper in:
+  - Running statistics of batch normalisation are moving averages; the authors
+    recomputed them over many images after training.
+  - The classifier starts uniform within 1 / sqrt(fan-in): the paper is silent.
+"""
+
+import math
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from zoo import layers
+from zoo.layers import AveragePool, BatchNorm, Conv, MaxPool, pad, scaled
+
+
+class Depth(NamedTuple):
+  """A column of Table 1: blocks of conv2_x to conv5_x."""
+
+  blocks: tuple[int, ...]
+  bottleneck: bool
+
+
+TABLE_1 = {
+  18: Depth((2, 2, 2, 2), False),
+  34: Depth((3, 4, 6, 3), False),
+  50: Depth((3, 4, 6, 3), True),
+  101: Depth((3, 4, 23, 3), True),
+  152: Depth((3, 8, 36, 3), True),
+}
+CHANNELS = (64, 128, 256, 512)
+CIFAR_CHANNELS = (16, 32, 64)  # Section 4.2: 6n + 2 layers, n blocks a stage
+
+IMAGENET = (
+  *(f'resnet{depth}' for depth in TABLE_1),
+  *(f'resnet{depth}_v1_5' for depth in TABLE_1 if TABLE_1[depth].bottleneck),
+  'plain18',
+  'plain34',
+)
+CIFAR = (
+  *(f'resnet{depth}_cifar' for depth in (20, 32, 44, 56, 110, 1202)),
+  *(f'plain{depth}_cifar' for depth in (20, 32, 44, 56)),
+)
+
+
+class ConvNorm(layers.Layer):
+  """Convolution without bias, then batch normalisation (Section 3.4)."""
+
+  features: int
+  size: int
+  stride: int
+  group: int
+  dtype: DTypeLike
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """[N, H, W, I] -> [N, H', W', features]."""
+    shape = (self.size, self.size, x.shape[-1], self.features)
+    kernel = self.param('kernel', layers.he_normal, shape)
+    kernel = kernel.astype(self.dtype)
+    x = layers.conv2d(x, kernel, self.stride, pad(self.size // 2))
+    return BatchNorm(self.group, dtype=self.dtype, name='bn')(x, train)
+
+
+class Block(nn.Module):
+  """A building block: Figure 2, or Figure 5 right with `bottleneck`.
+
+  Args:
+    channels: of the inner convolutions; a bottleneck ends in four times these.
+    stride: of the block.
+    bottleneck: 1x1, 3x3, 1x1 instead of 3x3, 3x3.
+    stride_at: which convolution has it, 0 the first.
+    shortcut: 'A', 'B', 'C', or 'none' for a plain net.
+    group: of batch normalisation.
+    dtype: of the computation.
+  """
+
+  channels: int
+  stride: int
+  bottleneck: bool
+  stride_at: int
+  shortcut: str
+  group: int
+  dtype: DTypeLike
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """[N, H, W, I] -> [N, H / stride, W / stride, channels (x 4)]."""
+    sizes = (1, 3, 1) if self.bottleneck else (3, 3)
+    outs = self.channels * (4 if self.bottleneck else 1)
+    y = x
+    for i, size in enumerate(sizes):
+      last = i == len(sizes) - 1
+      features = outs if last else self.channels
+      stride = self.stride if i == self.stride_at else 1
+      y = self._conv('abc'[i], features, size, stride)(y, train)
+      if not last:
+        y = nn.relu(y)
+    return nn.relu(y + self._shortcut(x, outs, train))
+
+  def _conv(self, name, features, size, stride):
+    return ConvNorm(features, size, stride, self.group, self.dtype, name=name)
+
+  def _shortcut(self, x, outs, train):
+    if self.shortcut == 'none':
+      return jnp.zeros((), x.dtype)
+    changes = self.stride != 1 or x.shape[-1] != outs
+    if self.shortcut == 'C' or (self.shortcut == 'B' and changes):
+      return self._conv('proj', outs, 1, self.stride)(x, train)
+    x = x[:, :: self.stride, :: self.stride]
+    return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, outs - x.shape[-1])))
+
+
+class ResNet(nn.Module):
+  """Images [N, H, W, 3] -> logits [N, num_classes].
+
+  Larger images give a map of scores [N, h, w, num_classes].
+
+  Args:
+    blocks: of each stage.
+    bottleneck: kind of block.
+    cifar: the stem and the stages of Section 4.2.
+    v1_5: stride in the 3x3 convolution of a bottleneck, and a padded pool.
+    num_classes: of the classifier.
+    dtype: of the computation; batch statistics are float32.
+    width: scales the channels of all layers.
+    shortcut: 'A', 'B', 'C', or 'none'.
+    bn_group: images that share batch statistics: 32 in the authors' training,
+      a GPU's share of 256.
+  """
+
+  blocks: tuple[int, ...]
+  bottleneck: bool = False
+  cifar: bool = False
+  v1_5: bool = False
+  num_classes: int = 1000
+  dtype: DTypeLike = jnp.float32
+  width: float = 1.0
+  shortcut: str = 'A'
+  bn_group: int = 32
+
+  @nn.compact
+  def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+    """See the class."""
+    if self.shortcut not in ('A', 'B', 'C', 'none'):
+      raise ValueError(f"shortcut is A, B, C or none, not '{self.shortcut}'")
+    layers.check_size(images, 1 if self.cifar or self.v1_5 else 3)
+    channels = CIFAR_CHANNELS if self.cifar else CHANNELS
+    stem = scaled(channels[0], self.width)
+    x = images.astype(self.dtype)
+    if self.cifar:
+      x = ConvNorm(stem, 3, 1, self.bn_group, self.dtype, name='conv1')(
+        x, train
+      )
+      x = nn.relu(x)
+    else:
+      x = ConvNorm(stem, 7, 2, self.bn_group, self.dtype, name='conv1')(
+        x, train
+      )
+      padding = pad(1) if self.v1_5 else pad(0)
+      x = nn.relu(x)
+      x = MaxPool(3, 2, padding, ceil=not self.v1_5, name='pool1')(x)
+    for stage, count in enumerate(self.blocks):
+      for i in range(count):
+        name = f's{stage + 1}' if self.cifar else f'conv{stage + 2}'
+        x = Block(
+          channels=scaled(channels[stage], self.width),
+          stride=2 if stage and i == 0 else 1,
+          bottleneck=self.bottleneck,
+          stride_at=1 if self.v1_5 else 0,
+          shortcut=self.shortcut,
+          group=self.bn_group,
+          dtype=self.dtype,
+          name=f'{name}_{i + 1}',
+        )(x, train)
+    x = AveragePool(8 if self.cifar else 7, name='avgpool')(x)
+    init = layers.uniform_within(1 / math.sqrt(x.shape[-1]))
+    fc = Conv(
+      self.num_classes, 1, kernel_init=init, dtype=self.dtype, name='fc'
+    )
+    return layers.squeeze_map(fc(x).astype(jnp.float32))
+
+
+def create(name: str, **fields) -> ResNet:
+  """Returns one of the networks above; `fields` are those of `ResNet`."""
+  kind, _, suffix = name.partition('_')
+  plain = kind.startswith('plain')
+  depth = int(kind.removeprefix('plain').removeprefix('resnet'))
+  if suffix == 'cifar':
+    fixed = {'blocks': ((depth - 2) // 6,) * 3, 'cifar': True}
+    default, group = 'A', 64  # Section 4.2: 128 images on two GPUs
+  else:
+    column = TABLE_1[depth]
+    fixed = {**column._asdict(), 'v1_5': suffix == 'v1_5'}
+    default, group = 'B' if column.bottleneck else 'A', 32
+  fields = {'shortcut': default, 'bn_group': group} | fields
+  if plain:
+    fields['shortcut'] = 'none'
+  return ResNet(**fixed, **fields)
