@@ -36,6 +36,7 @@ def _init(experiment: Experiment) -> TrainState:
   images = sample_images(experiment)
   variables = dict(experiment.module.init(key, images, train=False))
   params = variables.pop('params')
+  variables.pop('aux_logits', None)  # what heads say is not state
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
@@ -80,14 +81,19 @@ def make_train_step(
       images,
       train=True,
       rngs={'dropout': dropout_key},
-      mutable=list(model_state),
+      mutable=[*model_state, 'aux_logits'],
     )
+    new_state = dict(new_state)
+    auxiliary = jax.tree.leaves(new_state.pop('aux_logits', {}))
     right = eval_lib.rank_of_label(logits, labels) < 1
     metrics = {
       'loss': experiment.loss(logits, labels).mean(),
       'top1_error': 1 - right.mean(),
     }
-    return metrics['loss'], (dict(new_state), metrics)
+    objective = metrics['loss'] + experiment.config.train.aux_weight * sum(
+      experiment.loss(logits, labels).mean() for logits in auxiliary
+    )
+    return objective, (new_state, metrics)
 
   gradient = jax.grad(loss_of, has_aux=True)
 

@@ -32,6 +32,7 @@ def get_config() -> ConfigDict:
       'steps': config_dict.placeholder(int),  # either steps
       'epochs': config_dict.placeholder(float),  # or epochs
       'log_every': 100,  # steps
+      'aux_weight': 0.3,  # of auxiliary heads' losses, GoogLeNet Section 5
       'augment': 'none',  # none, distort
       'augment_options': {},
     },

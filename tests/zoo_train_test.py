@@ -43,7 +43,7 @@ def test_five_steps_and_batches_of_one_and_five(name):
   variables = dict(jax.jit(network.init)(jax.random.key(0), images))
   params = variables.pop('params')
   variables.pop('aux_logits', None)
-  rate = 1e-4 if name == 'lenet5' else 1e-3 if 'plain' in name else 0.01
+  rate = 1e-4 if name == 'lenet5' else 1e-4 if 'plain' in name else 0.01
 
   def loss_of(params, variables):
     logits, new = network.apply(

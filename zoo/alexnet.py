@@ -18,12 +18,16 @@ Differs from the paper in:
 Only in `alexnet_source`: the k of the norm within a map is taken to be 2.
 """
 
+from typing import Any
+
 from zoo.chain import DROPOUT, LRN, RELU, Chain, Conv, MaxPool, Row, SameMapNorm
 from zoo.layers import pad
 
-_NORM = {'alpha': 1e-4, 'k': 2.0}  # Section 3.3, as printed
-_SOURCE_NORM = {'alpha': 1e-4 / 5, 'k': 2.0}  # its code divides by the size
-_CAFFE_NORM = {'alpha': 1e-4 / 5, 'k': 1.0}  # lrn_layer.cpp
+# Section 3.3 as printed; the source code divides alpha by the size of the
+# window, and so does Caffe (lrn_layer.cpp), with another k.
+_NORM: dict[str, Any] = {'alpha': 1e-4, 'k': 2.0}
+_SOURCE_NORM: dict[str, Any] = {'alpha': 1e-4 / 5, 'k': 2.0}
+_CAFFE_NORM: dict[str, Any] = {'alpha': 1e-4 / 5, 'k': 1.0}
 
 
 def _head(std=0.01, bias=1.0, conv_std=0.01, conv_bias=1.0, groups=1):

@@ -15,7 +15,7 @@ Differs from the paper in:
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -50,7 +50,7 @@ TABLE_1 = {
 }
 POOL_AFTER = {'3b': 'pool3', '4e': 'pool4'}
 AUX_AFTER = {'4a': 'aux1', '4d': 'aux2'}
-_LRN = {
+_LRN: dict[str, dict[str, Any]] = {
   'paper': {'alpha': 1e-4, 'k': 2.0},
   'caffe': {'alpha': 1e-4 / 5, 'k': 1.0},
 }

@@ -135,10 +135,11 @@ def max_pool(
       cuda-convnet and Caffe; else it is left out.
   """
   if ceil:
-    padding = tuple(
+    height, width = (
       (low, high + -(length + low + high - size) % stride)
       for length, (low, high) in zip(x.shape[1:3], padding)
     )
+    padding = height, width
   out = _output_size(x, (size, size), stride, padding)
   x = jnp.pad(x, ((0, 0), *padding, (0, 0)), constant_values=-jnp.inf)
 

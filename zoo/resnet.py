@@ -19,7 +19,7 @@ Differs from the paper in:
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -136,11 +136,13 @@ class ResNet(nn.Module):
     blocks: of each stage.
     bottleneck: kind of block.
     cifar: the stem and the stages of Section 4.2.
-    v1_5: stride in the 3x3 convolution of a bottleneck, and a padded pool.
+    v1_5: stride in the 3x3 convolution of a bottleneck.
     num_classes: of the classifier.
     dtype: of the computation; batch statistics are float32.
     width: scales the channels of all layers.
     shortcut: 'A', 'B', 'C', or 'none'.
+    padded_pool: pool1 has padding 1 and rounds down, as torchvision's, instead
+      of none and up; both give 56x56.
     bn_group: images that share batch statistics: 32 in the authors' training,
       a GPU's share of 256.
   """
@@ -153,6 +155,7 @@ class ResNet(nn.Module):
   dtype: DTypeLike = jnp.float32
   width: float = 1.0
   shortcut: str = 'A'
+  padded_pool: bool = False
   bn_group: int = 32
 
   @nn.compact
@@ -160,7 +163,7 @@ class ResNet(nn.Module):
     """See the class."""
     if self.shortcut not in ('A', 'B', 'C', 'none'):
       raise ValueError(f"shortcut is A, B, C or none, not '{self.shortcut}'")
-    layers.check_size(images, 1 if self.cifar or self.v1_5 else 3)
+    layers.check_size(images, 1 if self.cifar or self.padded_pool else 3)
     channels = CIFAR_CHANNELS if self.cifar else CHANNELS
     stem = scaled(channels[0], self.width)
     x = images.astype(self.dtype)
@@ -173,9 +176,9 @@ class ResNet(nn.Module):
       x = ConvNorm(stem, 7, 2, self.bn_group, self.dtype, name='conv1')(
         x, train
       )
-      padding = pad(1) if self.v1_5 else pad(0)
+      padded = self.padded_pool
       x = nn.relu(x)
-      x = MaxPool(3, 2, padding, ceil=not self.v1_5, name='pool1')(x)
+      x = MaxPool(3, 2, pad(int(padded)), not padded, name='pool1')(x)
     for stage, count in enumerate(self.blocks):
       for i in range(count):
         name = f's{stage + 1}' if self.cifar else f'conv{stage + 2}'
@@ -203,13 +206,15 @@ def create(name: str, **fields) -> ResNet:
   plain = kind.startswith('plain')
   depth = int(kind.removeprefix('plain').removeprefix('resnet'))
   if suffix == 'cifar':
-    fixed = {'blocks': ((depth - 2) // 6,) * 3, 'cifar': True}
+    fixed: dict[str, Any] = {'blocks': ((depth - 2) // 6,) * 3, 'cifar': True}
     default, group = 'A', 64  # Section 4.2: 128 images on two GPUs
   else:
     column = TABLE_1[depth]
     fixed = {**column._asdict(), 'v1_5': suffix == 'v1_5'}
     default, group = 'B' if column.bottleneck else 'A', 32
-  fields = {'shortcut': default, 'bn_group': group} | fields
-  if plain:
-    fields['shortcut'] = 'none'
-  return ResNet(**fixed, **fields)
+  options: dict[str, Any] = {
+    'shortcut': 'none' if plain else default,
+    'bn_group': group,
+    'padded_pool': suffix == 'v1_5',
+  }
+  return ResNet(**fixed, **(options | fields))

@@ -1,0 +1,282 @@
+"""Published weights -> variables of our networks. No code of a file is run.
+
+    variables = weights.load('vgg_e', 'vgg19-caffe2-9.onnx')
+    variables = weights.load('resnet50_v1_5', 'resnet50-0676ba61.pth')
+
+A file is read into arrays by name; for every array of ours a rule below gives
+the name that it has in the file. Nothing may be missing, left over, or of
+another shape.
+
+    source                                       networks
+    ONNX model zoo (Caffe's original weights)    bvlc_alexnet, zfnet512, vgg_e
+                                                 googlenet (lrn='caffe'),
+                                                 resnet50_v1_5
+    torchvision, timm (.pth, .safetensors)       alexnet_owt, vgg_a/b/d/e,
+                                                 resnet50/101/152_v1_5;
+                                                 resnet18/34 (shortcut='B',
+                                                 padded_pool=True)
+    `save` (.npz)                                all
+"""
+
+import pathlib
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import zoo
+
+Arrays = dict[str, np.ndarray]
+Path = tuple[str, ...]  # ('params', 'conv1', 'kernel')
+
+
+class WeightsError(ValueError):
+  """A file that cannot be read, or does not fit; one line."""
+
+
+def load(name: str, path: str, **options: Any) -> dict[str, Any]:
+  """Returns the variables of a network from a file of published weights.
+
+  Args:
+    name: of the zoo.
+    path: .onnx, .pth, .pt, .safetensors or .npz.
+    **options: of the network; `num_classes` is 1000 by default.
+
+  Raises:
+    WeightsError: unreadable or of an unknown kind; or the first array that is
+      missing, left over or of another shape, with both shapes.
+    ValueError: unknown name or option.
+  """
+  file = pathlib.Path(path).expanduser()
+  if file.suffix not in _READERS:
+    raise WeightsError(
+      f'{path}: not one of the kinds {", ".join(sorted(_READERS))}'
+    )
+  reader, rule = _READERS[file.suffix]
+  try:
+    arrays = reader(file)
+  except ImportError as error:
+    raise WeightsError(f'{path}: reading it needs a package: {error}') from None
+  except Exception as error:  # each format has its own kinds
+    reason = ' '.join(str(error).split())[:200]
+    raise WeightsError(f'{path} cannot be read: {reason}') from error
+  if name.startswith('googlenet') and any('inception3a.' in k for k in arrays):
+    raise WeightsError(
+      f"{path} is torchvision's GoogLeNet: it has 3x3 convolutions where the "
+      'paper has 5x5, and batch normalisation'
+    )
+  return _convert(name, path, arrays, rule(name), options)
+
+
+def save(path: str, variables: dict[str, Any]) -> None:
+  """Writes variables as .npz, names joined with '/'."""
+  leaves = jax.tree_util.tree_leaves_with_path(variables)
+  arrays: dict[str, Any] = {_joined(k): np.asarray(v) for k, v in leaves}
+  np.savez(path, **arrays)
+
+
+def _joined(keys) -> str:
+  return '/'.join(key.key for key in keys)
+
+
+def _convert(name, path, arrays, source_name, options):
+  network = zoo.create(name, **options)
+  image = jax.ShapeDtypeStruct((1, *zoo.image_shape(name)), jnp.float32)
+  target = jax.eval_shape(network.init, jax.random.key(0), image)
+  target = {k: v for k, v in target.items() if k != 'aux_logits'}
+  if name.startswith('googlenet'):  # published files have the main path only
+    target['params'] = {
+      k: v for k, v in target['params'].items() if not k.startswith('aux')
+    }
+  arrays = dict(arrays)
+
+  def fill(keys, leaf):
+    ours = tuple(key.key for key in keys)
+    theirs = source_name(ours)
+    if theirs not in arrays:
+      raise WeightsError(
+        f'{path} does not fit {name}: it has no {theirs} for {"/".join(ours)} '
+        f'{leaf.shape}'
+      )
+    value = _as_kernel(arrays.pop(theirs), leaf.shape)
+    if value.shape != leaf.shape:
+      raise WeightsError(
+        f'{path} does not fit {name}: {theirs} is {value.shape}, '
+        f'{"/".join(ours)} is {leaf.shape}'
+      )
+    return jnp.asarray(value, leaf.dtype)
+
+  result = jax.tree_util.tree_map_with_path(fill, target)
+  if arrays:
+    first, value = next(iter(arrays.items()))
+    raise WeightsError(
+      f'{path} does not fit {name}: it has {first} {value.shape} too, which is '
+      'nothing there'
+    )
+  return result
+
+
+def _as_kernel(value, shape):
+  """OIHW or [O, C H W] -> HWIO, where a kernel is wanted."""
+  if len(shape) != 4:
+    return value
+  height, width, ins, outs = shape
+  flat = (outs, ins * height * width)
+  if value.shape in (flat, (1, 1, *flat)):  # fully connected
+    value = value.reshape(outs, ins, height, width)
+  return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
+
+
+def _read_onnx(file) -> Arrays:
+  import onnx  # noqa: PLC0415
+  from onnx import numpy_helper  # noqa: PLC0415
+
+  graph = onnx.load(str(file)).graph
+  kinds = ('Conv', 'Gemm', 'BatchNormalization', 'Reshape')
+  used = {i for n in graph.node if n.op_type in kinds for i in n.input}
+  return {
+    i.name.removeprefix('gpu_0/'): numpy_helper.to_array(i)
+    for i in graph.initializer
+    if i.name in used and not i.name.startswith('OC2_DUMMY')
+  }
+
+
+def _read_torch(file) -> Arrays:
+  import torch  # noqa: PLC0415
+
+  state = torch.load(str(file), map_location='cpu', weights_only=True)
+  return _without_counters({k: v.numpy() for k, v in state.items()})
+
+
+def _read_safetensors(file) -> Arrays:
+  from safetensors.numpy import load_file  # noqa: PLC0415
+
+  return _without_counters(load_file(str(file)))
+
+
+def _without_counters(arrays):
+  return {
+    k: v for k, v in arrays.items() if not k.endswith('num_batches_tracked')
+  }
+
+
+def _read_npz(file) -> Arrays:
+  if not zipfile.is_zipfile(file):
+    raise ValueError('not an .npz archive')
+  with np.load(file, allow_pickle=False) as content:
+    # Their kernels are ours: turned round here, since `_as_kernel` turns back.
+    return {
+      k: v.transpose(3, 2, 0, 1) if v.ndim == 4 else v
+      for k, v in content.items()
+    }
+
+
+_CAFFE2 = {
+  'kernel': 'w', 'bias': 'b',
+  'bn/scale': 'bn_s', 'bn/bias': 'bn_b', 'bn/mean': 'bn_rm', 'bn/var': 'bn_riv',
+}  # fmt: skip
+
+
+def _caffe2_rule(name) -> Callable[[Path], str]:
+  """'conv1', 'kernel' -> 'conv1_w_0'; networks differ in the layers' names."""
+
+  def layer_of(path):
+    layer = '/'.join(path)
+    if name.startswith('resnet'):
+      if layer == 'fc':
+        return 'pred'
+      if found := re.fullmatch(r'conv(\d)_(\d+)/(\w+)', layer):
+        stage, block, which = found.groups()
+        branch = '1' if which == 'proj' else f'2{which}'
+        return f'res{stage}_{int(block) - 1}_branch{branch}'
+    if name == 'googlenet':
+      stem = {
+        'conv1': 'conv1/7x7_s2', 'conv2_reduce': 'conv2/3x3_reduce',
+        'conv2': 'conv2/3x3', 'classifier': 'loss3/classifier',
+      }  # fmt: skip
+      return stem.get(layer) or re.sub(r'(inception_..)_', r'\1/', layer)
+    return layer
+
+  def rule(path):
+    split = -2 if path[-2] == 'bn' else -1
+    layer, part = layer_of(path[1:split]), _CAFFE2['/'.join(path[split:])]
+    if layer == 'conv1' and part.startswith('bn'):
+      layer = 'res_conv1'
+    return f'{layer}_{part}_0'
+
+  return rule
+
+
+_TORCH_NORM = {
+  'scale': 'weight', 'bias': 'bias', 'mean': 'running_mean',
+  'var': 'running_var',
+}  # fmt: skip
+
+
+def _torch_rule(name) -> Callable[[Path], str]:
+  """Names of torchvision: an index for VGG and AlexNet, words for ResNet."""
+  if name.startswith('resnet'):
+    return _torch_resnet
+  indices = _torch_indices(name)
+
+  def rule(path):
+    kind = 'weight' if path[-1] == 'kernel' else 'bias'
+    return f'{indices.get(path[1], path[1])}.{kind}'
+
+  return rule
+
+
+def _torch_indices(name) -> dict[str, str]:
+  """Layer -> 'features.3': the position in an nn.Sequential of all modules."""
+
+  def number(part, rows) -> Iterator[tuple[str, str]]:
+    for i, row in enumerate(rows):
+      if not isinstance(row, str) and row.name.startswith(('conv', 'fc')):
+        yield row.name, f'{part}.{i}'
+
+  rows = getattr(zoo.create(name), 'rows', ())
+  first = [i for i, row in enumerate(rows) if getattr(row, 'name', '') == 'fc6']
+  if not first:
+    return {}
+  head = first[0]
+  if rows[head - 1] == 'dropout':  # torchvision's AlexNet drops before fc6
+    head -= 1
+  return {
+    **dict(number('features', rows[:head])),
+    **dict(number('classifier', rows[head:])),
+  }
+
+
+def _torch_resnet(path) -> str:
+  *layer, last = path[1:]
+  norm = layer[-1] == 'bn'
+  layer = layer[:-1] if norm else layer
+  kind = _TORCH_NORM[last] if norm else 'weight' if last == 'kernel' else 'bias'
+  if layer[0] == 'fc':
+    return f'fc.{kind}'
+  if len(layer) == 1:
+    return f'{"bn1" if norm else "conv1"}.{kind}'
+  stage, block = layer[0].removeprefix('conv').split('_')
+  place = f'layer{int(stage) - 1}.{int(block) - 1}'
+  if layer[1] == 'proj':
+    return f'{place}.downsample.{int(norm)}.{kind}'
+  number = 'abc'.index(layer[1]) + 1
+  return f'{place}.{"bn" if norm else "conv"}{number}.{kind}'
+
+
+def _own_rule(name) -> Callable[[Path], str]:
+  del name
+  return '/'.join
+
+
+_READERS = {
+  '.onnx': (_read_onnx, _caffe2_rule),
+  '.pth': (_read_torch, _torch_rule),
+  '.pt': (_read_torch, _torch_rule),
+  '.safetensors': (_read_safetensors, _torch_rule),
+  '.npz': (_read_npz, _own_rule),
+}
