@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import pytest
 
 import zoo
-from tools import summarize
+from tools import overview, summarize
 from zoo import layers
 
 SHEETS = pathlib.Path(__file__).parent / 'sheets'
@@ -242,3 +242,10 @@ def test_width_scales_the_channels():
     summarize.total(summarize.rows('vgg_a', width=w)).weights for w in (1, 0.5)
   )
   assert math.isclose(half / whole, 0.25, rel_tol=0.05)
+
+
+def test_the_page_in_docs_is_what_the_command_writes(tmp_path):
+  docs = pathlib.Path(__file__).parent.parent / 'docs'
+  assert (docs / 'zoo.md').read_text() == overview.page() + '\n'
+  overview.chart(str(tmp_path / 'chart.png'))
+  assert (tmp_path / 'chart.png').read_bytes()[:4] == b'\x89PNG'

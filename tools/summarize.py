@@ -4,6 +4,8 @@
     python -m tools.summarize vgg_d --input=320x256 --json
     python -m tools.summarize --compare googlenet googlenet_naive
     python -m tools.summarize --inception
+    python -m tools.summarize --page > docs/zoo.md
+    python -m tools.summarize --chart=docs/ilsvrc.png
 
 Columns: output shape; parameters; multiply-accumulates (without biases);
 activation floats and bytes of one image, each map once and ReLU, normalisation
@@ -184,13 +186,24 @@ def main(arguments: list[str] | None = None) -> None:
   parser.add_argument('--input', type=_size, help='HEIGHTxWIDTH of the image')
   parser.add_argument('--json', action='store_true', help='for programs')
   parser.add_argument('--compare', nargs=2, metavar='NAME')
-  parser.add_argument('--inception', action='store_true')
+  parser.add_argument(
+    '--inception', action='store_true', help="GoogLeNet's modules, 2a and 2b"
+  )
+  parser.add_argument('--page', action='store_true', help='docs/zoo.md')
+  parser.add_argument('--chart', metavar='FILE.png', help='the ILSVRC picture')
   args = parser.parse_args(arguments)
   try:
     if args.compare:
       print(compare(*args.compare))
     elif args.inception:
       print(inception())
+    elif args.page or args.chart:
+      from tools import overview  # noqa: PLC0415  it imports this module
+
+      if args.page:
+        print(overview.page())
+      if args.chart:
+        overview.chart(args.chart)
     elif args.name is None:
       print('\n'.join(zoo.names()))
     elif args.json:

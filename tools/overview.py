@@ -1,0 +1,135 @@
+"""All networks in one page and one picture: see tools.summarize."""
+
+from typing import NamedTuple
+
+import zoo
+from tools import summarize
+
+
+class Reported(NamedTuple):
+  """What a paper reports of a network."""
+
+  parameters: str  # as the paper has it; empty where it says nothing
+  error: str  # %, top-1 / top-5 where there are two
+  where: str  # table or section, and protocol
+
+
+_CIFAR = 'CIFAR-10, Table 6'
+REPORTED = {
+  'lenet5': Reported('60,000', '0.95', 'MNIST, Section III'),
+  'alexnet': Reported('60 million', '40.7 / 18.2', 'Table 2, 10 crops'),
+  'zfnet': Reported('', '38.4 / 16.5', 'Table 2'),
+  'zfnet_wide': Reported('', '37.5 / 16.0', 'Table 2'),
+  'vgg_a': Reported('133 million', '29.6 / 10.4', 'Table 3, dense'),
+  'vgg_a_lrn': Reported('133 million', '29.7 / 10.5', 'Table 3, dense'),
+  'vgg_b': Reported('133 million', '28.7 / 9.9', 'Table 3, dense'),
+  'vgg_c': Reported('134 million', '27.3 / 8.8', 'Table 3, dense'),
+  'vgg_d': Reported('138 million', '25.6 / 8.1', 'Table 3, dense'),
+  'vgg_e': Reported('144 million', '25.5 / 8.0', 'Table 3, dense'),
+  'googlenet': Reported('', '- / 10.07', 'Table 3, 1 crop'),
+  'plain18': Reported('', '27.94', 'Table 2, 10 crops'),
+  'plain34': Reported('', '28.54 / 10.02', 'Tables 2, 3, 10 crops'),
+  'resnet18': Reported('', '27.88', 'Table 2, 10 crops'),
+  'resnet34': Reported('', '25.03 / 7.76', 'Table 3, 10 crops'),
+  'resnet50': Reported('', '22.85 / 6.71', 'Table 3, 10 crops'),
+  'resnet101': Reported('', '21.75 / 6.05', 'Table 3, 10 crops'),
+  'resnet152': Reported('', '21.43 / 5.71', 'Table 3, 10 crops'),
+  'resnet20_cifar': Reported('0.27 million', '8.75', _CIFAR),
+  'resnet32_cifar': Reported('0.46 million', '7.51', _CIFAR),
+  'resnet44_cifar': Reported('0.66 million', '7.17', _CIFAR),
+  'resnet56_cifar': Reported('0.85 million', '6.97', _CIFAR),
+  'resnet110_cifar': Reported('1.7 million', '6.43', _CIFAR),
+  'resnet1202_cifar': Reported('19.4 million', '7.93', _CIFAR),
+}
+
+# Network, year of the paper, layers with weights, top-5 error (%) of the best
+# single network or ensemble that its authors report on ILSVRC (AlexNet Table 2,
+# ZFNet Table 2, VGG Table 6, GoogLeNet Table 3, ResNet Table 5).
+_ILSVRC = (
+  ('alexnet', 'AlexNet', 2012, 8, 15.3),
+  ('zfnet', 'ZFNet', 2013, 8, 14.8),
+  ('vgg_e', 'VGG', 2014, 19, 7.3),
+  ('googlenet', 'GoogLeNet', 2014, 22, 6.67),
+  ('resnet152', 'ResNet', 2015, 152, 3.57),
+)
+
+
+def page() -> str:
+  """Returns docs/zoo.md."""
+  lines = [
+    '# The networks',
+    '',
+    'Written by `python -m tools.summarize --page > docs/zoo.md`. Parameters',
+    'and multiply-accumulates (MACs) are counted on the network itself, for',
+    "one image of the paper's size; activations are floats of 4 bytes, counted",
+    'as `python -m tools.summarize NAME` counts. GoogLeNet is counted with its',
+    'auxiliary heads. Errors are those that the papers report (%, top-1 /',
+    'top-5 on the ImageNet validation set unless said), not what this code has',
+    'reached.',
+    '',
+    '![Error, depth and size over the years](ilsvrc.png)',
+    '',
+    '| name | parameters | the paper says | MACs | activations, MiB '
+    '| reported error | where |',
+    '|---|---:|---:|---:|---:|---:|---|',
+  ]
+  for name in zoo.names():
+    total = summarize.total(summarize.rows(name))
+    said = REPORTED.get(name, Reported('', '', ''))
+    mebibytes = 4 * total.activations / 2**20
+    lines.append(
+      f'| `{name}` | {total.parameters:,} | {said.parameters} | '
+      f'{total.macs:,} | {mebibytes:.2f} | {said.error} | {said.where} |'
+    )
+  lines += [
+    '',
+    '## VGG-16, layer by layer',
+    '',
+    '`python -m tools.summarize vgg_d`',
+    '',
+    '```',
+    summarize.as_text(summarize.rows('vgg_d')),
+    '```',
+    '',
+    "## GoogLeNet's modules without and with reductions",
+    '',
+    'Weights of Figure 2a (naive) and 2b at equal inputs:',
+    '`python -m tools.summarize --inception`',
+    '',
+    '```',
+    summarize.inception(),
+    '```',
+    '',
+    'Stacked as a network, the naive modules feed each other ever more',
+    'channels: `python -m tools.summarize --compare googlenet googlenet_naive`',
+    '',
+    '```',
+    summarize.compare('googlenet', 'googlenet_naive'),
+    '```',
+  ]
+  return '\n'.join(lines)
+
+
+def chart(path: str) -> None:
+  """Draws depth, error and parameters of the ILSVRC networks over the years."""
+  import matplotlib  # noqa: PLC0415
+
+  matplotlib.use('Agg')
+  from matplotlib import pyplot  # noqa: PLC0415
+
+  figure, axes = pyplot.subplots(figsize=(9, 5), layout='constrained')
+  labels = [f'{label}\n{year}' for _, label, year, _, _ in _ILSVRC]
+  errors = [error for *_, error in _ILSVRC]
+  axes.bar(labels, errors, color='#4878a8', width=0.55)
+  for i, (name, _, _, depth, error) in enumerate(_ILSVRC):
+    table = summarize.rows(name)
+    size = sum(r.parameters for r in table if not r.name.startswith('aux'))
+    axes.annotate(
+      f'{error:g} %\n{depth} layers\n{size / 1e6:.1f} M parameters',
+      (i, error), xytext=(0, 4), textcoords='offset points', ha='center',
+    )  # fmt: skip
+  axes.set_ylabel('top-5 error, % (best reported, ensembles)')
+  axes.set_ylim(0, 20)
+  axes.spines[['top', 'right']].set_visible(False)
+  axes.set_title('ImageNet classification (ILSVRC), as the papers report')
+  figure.savefig(path, dpi=120)
