@@ -11,7 +11,11 @@ import pytest
 import zoo
 
 QUICK = ('lenet5', 'alexnet', 'googlenet', 'plain18', 'resnet20_cifar')
-DEEP = ('resnet101', 'resnet152', 'resnet110', 'plain56', 'resnet56')
+# Compile long, or differ little from one that is not here.
+DEEP = (
+  'resnet101', 'resnet152', 'resnet110', 'resnet56', 'resnet44', 'plain56',
+  'plain44', 'resnet50_v1_5', 'googlenet_naive', 'vgg_b', 'vgg_d',
+)  # fmt: skip
 
 
 def small(name):
