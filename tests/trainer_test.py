@@ -310,6 +310,7 @@ def test_microbatches_give_the_update_of_the_whole(parts):
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_sdlm_refreshes_every_pass_and_resumes_exactly(tmp_path):
   fields = {
     'train__batch_size': 1,

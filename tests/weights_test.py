@@ -131,6 +131,7 @@ def test_what_is_saved_is_loaded(tmp_path):
   jax.tree.map(np.testing.assert_array_equal, saved, loaded)
 
 
+@pytest.mark.slow
 def test_files_that_do_not_fit_are_refused_by_name_and_shape(tmp_path):
   path = tmp_path / 'a.npz'
   kernel = 'params/conv1_1/kernel'

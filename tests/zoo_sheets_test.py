@@ -244,6 +244,7 @@ def test_width_scales_the_channels():
   assert math.isclose(half / whole, 0.25, rel_tol=0.05)
 
 
+@pytest.mark.slow
 def test_the_page_in_docs_is_what_the_command_writes(tmp_path):
   docs = pathlib.Path(__file__).parent.parent / 'docs'
   assert (docs / 'zoo.md').read_text() == overview.page() + '\n'

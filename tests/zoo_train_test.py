@@ -10,7 +10,7 @@ import pytest
 
 import zoo
 
-QUICK = ('lenet5', 'alexnet', 'googlenet', 'plain18', 'resnet20_cifar')
+QUICK = ('lenet5', 'resnet20_cifar')
 # Compile long, or differ little from one that is not here.
 DEEP = (
   'resnet101', 'resnet152', 'resnet110', 'resnet56', 'resnet44', 'plain56',
