@@ -125,6 +125,7 @@ def load_small(path):
   return weights.load('vgg_a', str(path), width=0.02, num_classes=10)
 
 
+@pytest.mark.slow
 def test_what_is_saved_is_loaded(tmp_path):
   saved = small_vgg(tmp_path / 'a.npz')
   loaded = load_small(tmp_path / 'a.npz')

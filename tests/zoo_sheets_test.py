@@ -159,6 +159,7 @@ def test_the_nine_modules_of_googlenet():
 NATIVE = [n for n in zoo.names() if '1202' not in n]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', NATIVE)
 def test_larger_images_give_a_map_of_scores(name):
   height, width, channels = zoo.image_shape(name)
