@@ -5,9 +5,8 @@ import dataclasses
 import flax.linen as nn
 import jax
 import numpy as np
-from conftest import make_config
+from conftest import first_batch, make_config
 
-import input_pipeline
 import train_step
 from experiment import create_experiment
 
@@ -33,16 +32,7 @@ def updates(weight, parts=1):
   state = train_step.create_state(experiment)
   assert state.model_state == {}
   before = jax.tree.map(np.asarray, state.params)
-  batch = next(
-    input_pipeline.train_batches(
-      experiment.train_source,
-      16,
-      seed=0,
-      start=0,
-      stop=1,
-      sharding=experiment.batch_sharding,
-    )
-  )
+  batch = first_batch(experiment)
   state, metrics = train_step.make_train_step(experiment)(state, batch)
   assert state.model_state == {}
   moved = jax.tree.map(lambda a, b: np.asarray(a) - b, state.params, before)

@@ -20,6 +20,7 @@ from absl import logging
 
 sys.path.insert(0, str(ROOT))
 
+import input_pipeline
 from configs import lenet5
 
 logging.set_verbosity(logging.ERROR)
@@ -58,6 +59,19 @@ def make_config(arg='smoke', **fields):
     {k.replace('__', '.'): v for k, v in fields.items()}
   )
   return config
+
+
+def first_batch(experiment):
+  """Returns the first global batch of training."""
+  batches = input_pipeline.train_batches(
+    experiment.train_source,
+    experiment.config.train.batch_size,
+    seed=experiment.config.seed,
+    start=0,
+    stop=1,
+    sharding=experiment.batch_sharding,
+  )
+  return next(batches)
 
 
 def run_main(*arguments, env=None, timeout=120, prefix=(), **options):

@@ -6,10 +6,9 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from conftest import make_config
+from conftest import first_batch, make_config
 
 import checkpoints
-import input_pipeline
 import train_lib
 import train_step
 from errors import UserError
@@ -288,16 +287,7 @@ def test_microbatches_give_the_update_of_the_whole(parts):
     config = make_config('smoke,augment=distort', train__microbatch=parts)
     experiment = create_experiment(config)
     state = train_step.create_state(experiment)
-    batch = next(
-      input_pipeline.train_batches(
-        experiment.train_source,
-        16,
-        seed=0,
-        start=0,
-        stop=1,
-        sharding=experiment.batch_sharding,
-      )
-    )
+    batch = first_batch(experiment)
     return train_step.make_train_step(experiment)(state, batch)
 
   state, metrics = step(1)

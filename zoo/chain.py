@@ -113,7 +113,7 @@ class Chain(nn.Module):
       fields['features'] = self.num_classes
       if row.features:
         fields['features'] = layers.scaled(row.features, self.width)
-      init = layers.normal(std) if std else layers.he_normal
+      init = nn.initializers.normal(std) if std else layers.he_normal
       return layers.Conv(
         **fields, kernel_init=init, bias_init=bias, dtype=self.dtype
       )

@@ -223,11 +223,6 @@ def uniform_within(bound) -> Callable[..., jax.Array]:
   return init
 
 
-def normal(std: float) -> Callable[..., jax.Array]:
-  """Initialiser: Gaussian of mean 0."""
-  return nn.initializers.normal(std)
-
-
 def he_normal(key, shape, dtype=jnp.float32):
   """He et al. 2015: Gaussian of variance 2 / fan-in."""
   return jax.random.normal(key, shape, dtype) * math.sqrt(
@@ -360,51 +355,3 @@ class SameMapNorm(Layer):
     window = (1, self.size, self.size, 1)
     around = lax.reduce_window(y, 0.0, lax.add, window, (1,) * 4, 'SAME')
     return (x * (self.k + self.alpha * around) ** -self.beta).astype(x.dtype)
-
-
-class BatchNorm(nn.Module):
-  """Batch normalisation over groups of images, Ioffe & Szegedy 2015.
-
-  Statistics in training are those of `group` images at a time, however many
-  devices hold the batch: the recipe does not depend on the hardware, and no
-  device waits for another. Statistics are float32; the running ones are means
-  over the groups, with the biased variance.
-
-  Args:
-    group: images; a batch that is smaller is one group.
-    momentum: weight of the old running statistics.
-    epsilon: added to the variance.
-    dtype: of the output.
-  """
-
-  group: int = 32
-  momentum: float = 0.9
-  epsilon: float = 1e-5
-  dtype: DTypeLike = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-    """[N, H, W, C] -> [N, H, W, C]. Raises ValueError for half a group."""
-    shape = x.shape[-1:]
-    mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
-    var = self.variable('batch_stats', 'var', jnp.ones, shape)
-    scale = self.param('scale', nn.initializers.ones, shape)
-    offset = self.param('bias', nn.initializers.zeros, shape)
-    if not train:
-      factor = scale * lax.rsqrt(var.value + self.epsilon)
-      return (x * factor + (offset - mean.value * factor)).astype(self.dtype)
-    group = min(self.group, x.shape[0])
-    if x.shape[0] % group:
-      raise ValueError(
-        f'a batch of {x.shape[0]} images is not a multiple of bn_group {group}'
-      )
-    y = x.reshape(-1, group, *x.shape[1:]).astype(jnp.float32)
-    means = y.mean((1, 2, 3), keepdims=True)
-    squares = jnp.square(y).mean((1, 2, 3), keepdims=True)
-    variances = jnp.maximum(squares - jnp.square(means), 0)
-    if not self.is_initializing():
-      keep = self.momentum
-      for old, new in ((mean, means), (var, variances)):
-        old.value = keep * old.value + (1 - keep) * new.mean((0, 1, 2, 3))
-    y = (y - means) * (lax.rsqrt(variances + self.epsilon) * scale) + offset
-    return y.reshape(x.shape).astype(self.dtype)

@@ -27,7 +27,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from zoo import layers
-from zoo.layers import AveragePool, BatchNorm, Conv, MaxPool, pad, scaled
+from zoo.batch_norm import BatchNorm
+from zoo.layers import AveragePool, Conv, MaxPool, pad, scaled
 
 
 class Depth(NamedTuple):
