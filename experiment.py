@@ -101,10 +101,11 @@ def create_experiment(config: ConfigDict) -> Experiment:
   return experiment
 
 
-def sample_images(experiment: Experiment) -> jax.Array:
-  """Returns one image as the network takes it, zeros [1, size, size, C]."""
+def sample_images(experiment: Experiment) -> jax.ShapeDtypeStruct:
+  """Returns what one image is as the network takes it, [1, size, size, C]."""
   size = experiment.config.data.image_size
-  return jnp.zeros((1, size, size, experiment.train_source.image_shape[-1]))
+  shape = (1, size, size, experiment.train_source.image_shape[-1])
+  return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
 def _check_input(experiment):
