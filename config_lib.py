@@ -121,6 +121,7 @@ def check(config: ConfigDict, devices: int) -> None:
   for field, value in (
     ('seed', config.seed),
     ('data.threads', config.data.threads),
+    ('data.max_errors', config.data.max_errors),
     ('checkpoint.keep_best', config.checkpoint.keep_best),
   ):
     if value < 0:
@@ -157,6 +158,8 @@ def _check_names(config):
       f"data.name '{config.data.name}' is unknown."
       f'{closest(config.data.name, sources.names())}'
     )
+  if config.data.on_error not in ('stop', 'skip'):
+    raise UserError(f"data.on_error '{config.data.on_error}': stop or skip")
   if config.optimizer.name == 'sdlm' and name != 'lenet5':
     raise UserError(
       "optimizer.name 'sdlm' knows the layers of model.name 'lenet5' only, "

@@ -12,10 +12,12 @@ from ml_collections import ConfigDict
 
 import augment
 import config_lib
+import crops
 import eval_lib
 import input_pipeline
 import losses
 import optimizers
+import photos
 import sources
 import zoo
 from errors import UserError
@@ -64,8 +66,7 @@ def create_experiment(config: ConfigDict) -> Experiment:
   )
   data = config.data
   train_source, eval_source = (
-    sources.create(data.name, split, data.dir, **data.options)
-    for split in ('train', 'test')
+    create_source(config, split) for split in ('train', 'test')
   )
   try:
     module = zoo.create(num_classes=train_source.num_classes, **config.model)
@@ -99,6 +100,38 @@ def create_experiment(config: ConfigDict) -> Experiment:
   )
   _check_input(experiment)
   return experiment
+
+
+def create_source(config: ConfigDict, split: str) -> sources.Source:
+  """Returns the split 'train' or 'test', photographs through their geometry.
+
+  Raises:
+    UserError: names the field, its value, and the way out.
+  """
+  data = config.data
+  found = sources.create(data.name, split, data.dir, **data.options)
+  field = {'train': 'geometry', 'test': 'eval_geometry'}[split]
+  cut = data[field].name != 'none'
+  if cut != isinstance(found, photos.Photos):
+    raise UserError(
+      f"data.{field}.name '{data[field].name}' does not go with data.name "
+      f"'{data.name}': "
+      + (
+        'its images have one size already, set none'
+        if cut
+        else f'photographs need one of {", ".join(crops.names())}'
+      )
+    )
+  if not isinstance(found, photos.Photos):
+    return found
+  return photos.Cropped(
+    found,
+    crops.create(f'data.{field}', data.image_size, **data[field]),
+    data.image_size,
+    config.seed,
+    # Every image of an evaluation counts, so none may be replaced.
+    data.max_errors if (data.on_error, split) == ('skip', 'train') else 0,
+  )
 
 
 def sample_images(experiment: Experiment) -> jax.ShapeDtypeStruct:

@@ -18,6 +18,7 @@ import sdlm
 import workdir as workdir_lib
 from errors import UserError
 from experiment import Experiment, create_experiment
+from photos import Cropped
 from run_log import Clock, RunLog
 from train_step import (
   TrainState,
@@ -241,7 +242,22 @@ class _Loop:
       self.log.write(step, {'time/startup_seconds': round(seconds, 3)})
     if step % self.config.train.log_every == 0 or step == self.experiment.steps:
       values = {f'train/{k}': float(v) for k, v in metrics.items()}
-      self.log.write(step, {**values, **self.clock.lap()})
+      lap = self.clock.lap()
+      self.log.write(step, {**values, **lap, **self._replaced(step)})
+
+  def _replaced(self, step):
+    """Says which photographs were replaced, and returns their number."""
+    source = self.experiment.train_source
+    if not isinstance(source, Cropped) or not (keys := source.replaced()):
+      return {}
+    self.log.say(
+      f'step {step}: {len(keys)} photographs could not be decoded and were '
+      f'replaced by the next one: {", ".join(keys[:3])}'
+      + ', ...'
+      * (len(keys) > 3)
+    )
+    # They are read ahead of the step: not a function of it alone.
+    return {'time/replaced_photographs': len(keys)}
 
   def _diverged(self, what):
     return UserError(

@@ -13,9 +13,15 @@ def get_config() -> ConfigDict:
     'seed': 0,  # of initialisation, order of examples, augmentation, dropout
     'init_from': '',  # checkpoint directory to take parameters from
     'data': {
-      'name': '',  # mnist5k, mnist, fashion_mnist, tfds, fake
+      'name': '',  # imagenet2012, folder, cifar10, mnist ...: `sources.names`
       'dir': '',  # where its files are; empty: fetched into the user's cache
       'options': {},  # further arguments of that source
+      # How photographs become crops of image_size, and the options of that:
+      # random_crop, scale_jitter, inception, center; none: they have one size.
+      'geometry': {'name': 'none'},  # in training
+      'eval_geometry': {'name': 'none'},  # in evaluation
+      'on_error': 'stop',  # at a photograph that cannot be decoded; skip:
+      'max_errors': 100,  # in training take the next, for so many of them
       'threads': 2,  # that fetch ahead; 0 is fastest for data in memory
       'image_size': 0,  # side of the network's input, pixels
       'mean': (0.0,),  # the network sees (pixel - mean) / std; pixels are
