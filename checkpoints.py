@@ -83,8 +83,10 @@ class Checkpoints:
   def save(self, step: int, state: Any, metrics: dict | None) -> None:
     """Starts writing in the background; finishes the save before it.
 
+    A step that is on disk already stays as it is.
+
     Args:
-      step: newer than every step on disk.
+      step: not older than the newest step on disk.
       state: tree of replicated arrays; may be donated afterwards.
       metrics: of an evaluation at this step, with `METRIC`; or None.
 
@@ -102,6 +104,8 @@ class Checkpoints:
       self._errors[step] = metrics[METRIC]  # its manifest is not on disk yet
     with self._explained(step):
       self._manager.wait_until_finished()
+      if step in self._manager.all_steps():
+        return
       if not self._manager.save(step, args=items):
         raise RuntimeError('Orbax declined to save this step')
 
@@ -118,15 +122,25 @@ class Checkpoints:
     best = sorted(errors, key=lambda s: (errors[s], s))[: self.keep_best]
     return [s in best or s in steps[-self.keep :] for s in steps]
 
-  def _error(self, step):
+  def learn(self, errors: dict[int, float]) -> None:
+    """Takes the `METRIC` of steps that were evaluated after they were saved."""
+    self._errors = {**errors, **self._errors}
+
+  def evaluated(self, step: int) -> bool:
+    """Whether a step was saved with its evaluation."""
+    return self._saved_error(step) is not None
+
+  def _saved_error(self, step):
     file = self.path(step) / 'manifest' / 'metadata'
     try:
-      if step not in self._errors:
-        metrics = json.loads(file.read_text())['metrics']
-        self._errors[step] = metrics[METRIC]
+      return json.loads(file.read_text())['metrics'][METRIC]
     except (OSError, ValueError, LookupError, TypeError):
       return None  # saved without an evaluation, or damaged
-    return self._errors[step]
+
+  def _error(self, step):
+    if step not in self._errors and (e := self._saved_error(step)) is not None:
+      self._errors[step] = e
+    return self._errors.get(step)
 
   def close(self) -> None:
     """Ends the manager's threads, whatever became of its last save."""
