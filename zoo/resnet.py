@@ -242,6 +242,11 @@ def create(name: str, **fields) -> ResNet:
     column = TABLE_1[depth]
     fixed = {**column._asdict(), 'v1_5': suffix == 'v1_5'}
     default, group = 'B' if column.bottleneck else 'A', 32
+  if plain and fields.get('shortcut', 'none') != 'none':
+    raise ValueError(
+      f"shortcut is '{fields['shortcut']}': {name} is the network without; "
+      f'with them it is resnet{depth}'
+    )
   options: dict[str, Any] = {
     'shortcut': 'none' if plain else default,
     'bn_group': group,
