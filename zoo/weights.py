@@ -338,3 +338,4 @@ _READERS = {
   '.safetensors': (_read_safetensors, _torch_rule),
   '.npz': (_read_npz, _own_rule),
 }
+SUFFIXES = frozenset(_READERS)
