@@ -83,8 +83,10 @@ class Checkpoints:
   def save(self, step: int, state: Any, metrics: dict | None) -> None:
     """Starts writing in the background; finishes the save before it.
 
+    A step that is on disk already stays as it is.
+
     Args:
-      step: newer than every step on disk.
+      step: not older than the newest step on disk.
       state: tree of replicated arrays; may be donated afterwards.
       metrics: of an evaluation at this step, with `METRIC`; or None.
 
@@ -102,6 +104,8 @@ class Checkpoints:
       self._errors[step] = metrics[METRIC]  # its manifest is not on disk yet
     with self._explained(step):
       self._manager.wait_until_finished()
+      if step in self._manager.all_steps():
+        return
       if not self._manager.save(step, args=items):
         raise RuntimeError('Orbax declined to save this step')
 
@@ -118,15 +122,25 @@ class Checkpoints:
     best = sorted(errors, key=lambda s: (errors[s], s))[: self.keep_best]
     return [s in best or s in steps[-self.keep :] for s in steps]
 
-  def _error(self, step):
+  def learn(self, errors: dict[int, float]) -> None:
+    """Takes the `METRIC` of steps that were evaluated after they were saved."""
+    self._errors = {**errors, **self._errors}
+
+  def evaluated(self, step: int) -> bool:
+    """Whether a step was saved with its evaluation."""
+    return self._saved_error(step) is not None
+
+  def _saved_error(self, step):
     file = self.path(step) / 'manifest' / 'metadata'
     try:
-      if step not in self._errors:
-        metrics = json.loads(file.read_text())['metrics']
-        self._errors[step] = metrics[METRIC]
+      return json.loads(file.read_text())['metrics'][METRIC]
     except (OSError, ValueError, LookupError, TypeError):
       return None  # saved without an evaluation, or damaged
-    return self._errors[step]
+
+  def _error(self, step):
+    if step not in self._errors and (e := self._saved_error(step)) is not None:
+      self._errors[step] = e
+    return self._errors.get(step)
 
   def close(self) -> None:
     """Ends the manager's threads, whatever became of its last save."""
@@ -257,12 +271,13 @@ def _check_digests(saved, state):
       raise DamagedError(f'digest of {name} does not match')
 
 
-def load_parameters(path: str, target: Any) -> Any:
-  """Reads params and model_state, verified, from another run's checkpoint.
+def load_parameters(path: str, target: Any, partial: bool = False) -> Any:
+  """Reads fields of the state, verified, from another run's checkpoint.
 
   Args:
     path: a step's directory, a checkpoints directory, or a workdir.
     target: {'params': ..., 'model_state': ...} of jax.ShapeDtypeStruct.
+    partial: what is there beyond the target is no error.
 
   Raises:
     UserError: nothing there, damaged, or it does not fit.
@@ -274,6 +289,10 @@ def load_parameters(path: str, target: Any) -> Any:
     saved = {_as_dict_key(k): v for k, v in saved.items()}
     fields = tuple(f"['{field}']" for field in target)
     saved = {k: v for k, v in saved.items() if k.startswith(fields)}
+    if partial:
+      wanted = jax.tree_util.tree_leaves_with_path(target)
+      names = {jax.tree_util.keystr(k) for k, _ in wanted}
+      saved = {k: v for k, v in saved.items() if k in names}
     _check_fit(saved, target, place)
     state = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(
       place / 'state',

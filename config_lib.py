@@ -92,6 +92,23 @@ def training_length(config: ConfigDict) -> Duration:
   return Duration(amount, name)
 
 
+def schedule_durations(config: ConfigDict) -> dict[str, Any]:
+  """Returns the fields of `schedule` that are durations, read.
+
+  Raises:
+    UserError: names the field.
+  """
+  fields: dict[str, Any] = {}
+  for field in ('boundaries', 'every', 'warmup'):
+    value = config.schedule.get(field)
+    where = f'schedule.{field}'
+    if isinstance(value, tuple | list):
+      fields[field] = [duration(text, where) for text in value]
+    elif value:
+      fields[field] = duration(value, where)
+  return fields
+
+
 def check(config: ConfigDict, devices: int) -> None:
   """Refuses what cannot work, before any file is read or program compiled.
 
@@ -105,8 +122,7 @@ def check(config: ConfigDict, devices: int) -> None:
   training_length(config)
   for section in ('eval', 'checkpoint'):
     duration(config[section].every, f'{section}.every')
-  for boundary in config.schedule.boundaries:
-    duration(boundary, 'schedule.boundaries')
+  schedule_durations(config)
   for field in (
     'train.batch_size',
     'train.microbatch',

@@ -5,7 +5,7 @@ divided once, and the number of examples is checked. Counts and errors are
 therefore the same for every batch size and every number of devices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import flax.linen as nn
@@ -82,6 +82,7 @@ def evaluate(
   sharding: NamedSharding,
   protocol: str,
   threads: int = 0,
+  watch: Callable[[Iterable], Iterator] = iter,
 ) -> dict[str, Any]:
   """Runs a whole split through `eval_step`.
 
@@ -93,6 +94,7 @@ def evaluate(
     sharding: of the batch.
     protocol: its name, for the record.
     threads: that fetch ahead.
+    watch: passes the batches on, and may raise to stop.
 
   Returns:
     'loss', 'top1_error', 'top5_error' (where there are more than five
@@ -106,9 +108,10 @@ def evaluate(
   zeros = {'count': 0, 'top1': 0, 'top5': 0, 'loss': 0.0}
   everywhere = NamedSharding(sharding.mesh, PartitionSpec())
   sums = jax.device_put(jax.tree.map(jnp.asarray, zeros), everywhere)
-  for batch in input_pipeline.eval_batches(
+  batches = input_pipeline.eval_batches(
     source, batch_size, sharding=sharding, threads=threads
-  ):
+  )
+  for batch in watch(batches):
     sums = eval_step(variables, batch, sums)
   total = jax.tree.map(lambda x: x.item(), jax.device_get(sums))
   count = total['count']

@@ -18,6 +18,7 @@ import input_pipeline
 import losses
 import optimizers
 import photos
+import schedules
 import sources
 import zoo
 from errors import UserError
@@ -36,8 +37,8 @@ class Experiment:
   train_source: sources.Source
   eval_source: sources.Source
   steps: int
-  schedule: optimizers.Schedule
-  optimizer: optax.GradientTransformation
+  rate: schedules.Rate
+  optimizer: optax.GradientTransformationExtraArgs
 
   @property
   def replicated(self) -> NamedSharding:
@@ -76,14 +77,18 @@ def create_experiment(config: ConfigDict) -> Experiment:
   def steps_of(duration):
     return duration.steps(len(train_source), config.train.batch_size)
 
-  schedule = dict(config.schedule)
-  schedule['boundaries'] = [
-    steps_of(config_lib.duration(b, 'schedule.boundaries'))
-    for b in schedule['boundaries']
-  ]
+  schedule = {
+    field: (
+      [steps_of(v) for v in value]
+      if isinstance(value, list)
+      else steps_of(value)
+    )
+    for field, value in config_lib.schedule_durations(config).items()
+  }
   optimizer = dict(config.optimizer)
-  rate = optimizers.create_schedule(
-    schedule.pop('name'), optimizer.pop('learning_rate'), **schedule
+  rate = schedules.create(
+    learning_rate=optimizer.pop('learning_rate'),
+    **{**config.schedule, **schedule},
   )
   experiment = Experiment(
     config=config,
@@ -95,7 +100,7 @@ def create_experiment(config: ConfigDict) -> Experiment:
     train_source=train_source,
     eval_source=eval_source,
     steps=steps_of(config_lib.training_length(config)),
-    schedule=rate,
+    rate=rate,
     optimizer=optimizers.create(optimizer.pop('name'), rate, **optimizer),
   )
   _check_input(experiment)
@@ -134,10 +139,11 @@ def create_source(config: ConfigDict, split: str) -> sources.Source:
   )
 
 
-def sample_images(experiment: Experiment) -> jax.Array:
-  """Returns one image as the network takes it, zeros [1, size, size, C]."""
+def sample_images(experiment: Experiment) -> jax.ShapeDtypeStruct:
+  """Returns what one image is as the network takes it, [1, size, size, C]."""
   size = experiment.config.data.image_size
-  return jnp.zeros((1, size, size, experiment.train_source.image_shape[-1]))
+  shape = (1, size, size, experiment.train_source.image_shape[-1])
+  return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
 def _check_input(experiment):

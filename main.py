@@ -12,15 +12,31 @@ _STARTED = time.monotonic()  # before the slow imports, for the start-up time
 from absl import app, flags, logging  # noqa: E402
 from ml_collections import config_flags  # noqa: E402
 
+import compile_cache  # noqa: E402
 import config_lib  # noqa: E402
+import distributed  # noqa: E402
 import train_lib  # noqa: E402
 from errors import UserError, one_line  # noqa: E402
+from preemption import PreemptedError, Preemption  # noqa: E402
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'configs/FILE.py[:key=value,...]', lock_config=True
 )
 _WORKDIR = flags.DEFINE_string('workdir', '', 'where everything is written')
 _MODE = flags.DEFINE_enum('mode', 'train', ['train', 'eval'], 'what to do')
+_COORDINATOR = flags.DEFINE_string(
+  'coordinator',
+  None,
+  'HOST:PORT of process 0; detected on TPU, Slurm, K8s, MPI',
+)
+_PROCESSES = flags.DEFINE_integer('num_processes', None, 'of the run')
+_PROCESS = flags.DEFINE_integer('process_id', None, 'of this one, from 0')
+_START_TIMEOUT = flags.DEFINE_integer(
+  'start_timeout', 300, 'seconds to wait for all processes to start', 1
+)
+_PEER_TIMEOUT = flags.DEFINE_integer(
+  'peer_timeout', 30, 'seconds of silence after which a process is lost', 1
+)
 
 
 def _parse_flags(argv):
@@ -46,7 +62,7 @@ def _parse_flags(argv):
 
 def _fail(error: UserError):
   print(f'error: {error}', file=sys.stderr)
-  sys.exit(UserError.EXIT_CODE)
+  distributed.leave(UserError.EXIT_CODE)
 
 
 def _unraisable_hook(unraisable):
@@ -63,19 +79,37 @@ def main(_):
   # joins in. What a person needs of it is in our own error.
   logging.set_verbosity(logging.FATAL)
   std_logging.getLogger('asyncio').setLevel(std_logging.CRITICAL)
+  preemption = Preemption()
   try:
-    config_lib.apply_overrides(
-      _CONFIG.value, config_flags.get_override_values(flags.FLAGS['config'])
+    distributed.start(
+      _COORDINATOR.value,
+      _PROCESSES.value,
+      _PROCESS.value,
+      distributed.Timeouts(_START_TIMEOUT.value, _PEER_TIMEOUT.value),
     )
-    if _MODE.value == 'eval':
-      train_lib.evaluate_only(_CONFIG.value, _WORKDIR.value)
-    else:
-      train_lib.train_and_evaluate(_CONFIG.value, _WORKDIR.value, _STARTED)
+    preemption.install()
+    compile_cache.enable()
+    _run(preemption)
   except UserError as error:
     _fail(error)
+  except PreemptedError as error:
+    print(f'preempted: {error}', file=sys.stderr)
+    sys.exit(PreemptedError.EXIT_CODE)
   except KeyboardInterrupt:
     print('\ninterrupted: the same command continues', file=sys.stderr)
-    sys.exit(130)
+    distributed.leave(130)
+
+
+def _run(preemption):
+  config_lib.apply_overrides(
+    _CONFIG.value, config_flags.get_override_values(flags.FLAGS['config'])
+  )
+  if _MODE.value == 'eval':
+    train_lib.evaluate_only(_CONFIG.value, _WORKDIR.value)
+  else:
+    train_lib.train_and_evaluate(
+      _CONFIG.value, _WORKDIR.value, _STARTED, preemption
+    )
 
 
 if __name__ == '__main__':

@@ -93,24 +93,34 @@ class RunLog:
   """Writes the logs of one run from one process.
 
   Args:
-    place: the workdir; None writes no files (processes other than the first).
+    place: the workdir.
     step: the step that the run continues from; later lines are dropped, since
       they are about to be written again.
     total: last step.
     batch_size: images a step.
+    writes: False only reads what there is: processes other than the first.
   """
 
   def __init__(
-    self, place: pathlib.Path | None, step: int, total: int, batch_size: int
+    self,
+    place: pathlib.Path,
+    step: int,
+    total: int,
+    batch_size: int,
+    *,
+    writes: bool = True,
   ):
     self.best: dict[str, Any] | None = None
     self.last_eval: dict[str, Any] | None = None
+    self.errors: dict[int, float] = {}  # top-1 by step
     self._files: _Files | None = None
-    if place is not None:
-      for line in _truncate(place / 'metrics.jsonl', step):
-        self._remember(line)
+    kept = _lines(place / 'metrics.jsonl', step)
+    for line in kept:
+      self._remember(line)
+    if writes:
+      _replace(place / 'metrics.jsonl', kept)
       self._files = _Files(place, step)
-    self._progress = _Progress(step, total, batch_size, quiet=place is None)
+    self._progress = _Progress(step, total, batch_size, quiet=not writes)
 
   def write(self, step: int, values: dict[str, Any]) -> None:
     """Adds a line to metrics.jsonl and its numbers to TensorBoard."""
@@ -138,6 +148,7 @@ class RunLog:
       return
     self.last_eval = line
     key = 'eval/top1_error'
+    self.errors[line['step']] = line[key]
     if self.best is None or line[key] < self.best[key]:
       self.best = line
 
@@ -212,19 +223,20 @@ class _Progress:
       self._bar.close()
 
 
-def _truncate(path: pathlib.Path, step: int) -> list[dict[str, Any]]:
-  """Drops lines after `step` and a line cut by a kill; returns the others."""
-  if not path.exists():
-    return []
+def _lines(path: pathlib.Path, step: int) -> list[dict[str, Any]]:
+  """Returns the lines up to `step`, without one that a kill has cut."""
   kept = []
-  for text in path.read_text().splitlines():
+  for text in path.read_text().splitlines() if path.exists() else ():
     try:
       line = json.loads(text)
     except ValueError:
       continue
     if line['step'] <= step:
       kept.append(line)
-  temporary = path.with_name(path.name + '.tmp')
-  temporary.write_text(''.join(json.dumps(line) + '\n' for line in kept))
-  temporary.replace(path)
   return kept
+
+
+def _replace(path: pathlib.Path, lines: list[dict[str, Any]]) -> None:
+  temporary = path.with_name(path.name + '.tmp')
+  temporary.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+  temporary.replace(path)

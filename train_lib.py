@@ -12,19 +12,23 @@ from ml_collections import ConfigDict
 
 import checkpoints
 import config_lib
+import distributed
 import eval_lib
 import input_pipeline
 import sdlm
+import warm_start
 import workdir as workdir_lib
 from errors import UserError
 from experiment import Experiment, create_experiment
 from photos import Cropped
+from preemption import PreemptedError, Preemption
 from run_log import Clock, RunLog
 from train_step import (
   TrainState,
   abstract_state,
   create_state,
   make_train_step,
+  recompute_statistics,
 )
 
 
@@ -35,7 +39,10 @@ def _all_finite(state):
 
 
 def train_and_evaluate(
-  config: ConfigDict, workdir: str, started: float | None = None
+  config: ConfigDict,
+  workdir: str,
+  started: float | None = None,
+  preemption: Preemption | None = None,
 ) -> dict[str, Any]:
   """Trains to the end of the config, from wherever `workdir` stands.
 
@@ -43,16 +50,19 @@ def train_and_evaluate(
     config: as `configs/` makes it; its fields are in `configs/default.py`.
     workdir: for everything that is written; see `workdir.py`.
     started: time.monotonic() of the start, to report the start-up time.
+    preemption: that may ask to stop.
 
   Returns:
     The last evaluation: 'step', 'eval/loss', 'eval/top1_error' and so on.
 
   Raises:
     UserError: bad input, a diverged loss, a full disk. Names the way out.
+    PreemptedError: stopped as asked; all is saved.
   """
   started = time.monotonic() if started is None else started
   config_lib.check(config, jax.device_count())
   place = workdir_lib.open_directory(workdir)
+  distributed.check_same(config, place)
   changed = workdir_lib.check_owner(place, config)
   experiment = create_experiment(config)
   store = checkpoints.Checkpoints(
@@ -70,13 +80,15 @@ def train_and_evaluate(
     if main:
       workdir_lib.record_start(place, config, step)
     log = RunLog(
-      place if main else None, step, experiment.steps, config.train.batch_size
+      place, step, experiment.steps, config.train.batch_size, writes=main
     )
+    store.learn(log.errors)
     log.say(f'start       {_describe(experiment, state)}')
     for note in notes:
       log.say(note)
     try:
-      return _Loop(experiment, place, store, log, started).run(state)
+      loop = _Loop(experiment, place, store, log, started)
+      return loop.run(state, preemption or Preemption())
     finally:
       log.close()
   except OSError as error:
@@ -101,12 +113,16 @@ def starting_state(
   if (found := store.restore_latest(target)) is not None:
     state, notes = found
     return state, [*notes, f'continues from {store.path(int(state.step))}']
+  config = experiment.config
+  if config.init_layers and not config.init_from:
+    raise UserError(
+      f'init_layers {", ".join(config.init_layers)} are to come from a trained '
+      'network: set --config.init_from, or give the argument start=he'
+    )
   state = create_state(experiment)
-  if not (path := experiment.config.init_from):
+  if not config.init_from:
     return state, []
-  wanted = {'params': target.params, 'model_state': target.model_state}
-  loaded = checkpoints.load_parameters(path, wanted)
-  return state._replace(**loaded), [f'parameters from {path}']
+  return warm_start.start_from(experiment, state)
 
 
 def _describe(experiment, state):
@@ -135,14 +151,11 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   """
   config_lib.check(config, jax.device_count())
   place = pathlib.Path(workdir).expanduser().absolute()
+  distributed.check_same(config, None)
   workdir_lib.check_owner(place, config)
   experiment = create_experiment(config)
-  target = abstract_state(experiment)
   path = config.init_from or str(place)
-  state = checkpoints.load_parameters(
-    path, {'params': target.params, 'model_state': target.model_state}
-  )
-  variables = {'params': state['params'], **state['model_state']}
+  variables = warm_start.load_variables(experiment, path)
   result = _evaluate(experiment, _make_eval_step(experiment), variables)
   if jax.process_index() == 0:
     print(f'{path}: {eval_lib.describe(config.data.name, result)}')
@@ -158,7 +171,7 @@ def _make_eval_step(experiment):
   )
 
 
-def _evaluate(experiment, eval_step, variables):
+def _evaluate(experiment, eval_step, variables, watch=iter):
   config = experiment.config
   return eval_lib.evaluate(
     eval_step,
@@ -168,6 +181,7 @@ def _evaluate(experiment, eval_step, variables):
     sharding=experiment.batch_sharding,
     protocol=config.eval.protocol,
     threads=config.data.threads,
+    watch=watch,
   )
 
 
@@ -181,10 +195,14 @@ class _Loop:
     self.eval_step = _make_eval_step(experiment)
     self.clock = Clock(self.config.train.batch_size)
 
-  def run(self, state: TrainState) -> dict[str, Any]:
+  def run(self, state: TrainState, preemption: Preemption) -> dict[str, Any]:
     """Trains to the last step; returns the last evaluation."""
+    self.preemption = preemption
     first = step = int(state.step)
     last = self.experiment.steps
+    if step and self._evaluation_due(step) and not self.store.evaluated(step):
+      # preempted before it was done
+      state = self._evaluate_and_save(state, step)
     if step < last:
       state, step = self._train(state, step, last)
     self.store.wait()
@@ -210,22 +228,26 @@ class _Loop:
         state = refresh(state, step)
       state, metrics = train_step(state, batch)
       step += 1
+      self.preemption.step_taken()
       if unread:
         self._read(*unread)
       unread = step, metrics
-      if self._should_stop_for(step):
+      stop = self.preemption.agreed()
+      if stop or self._evaluation_due(step) or self._save_due(step):
         self._read(*unread)
         unread = None
         with self.clock.paused():
-          self._evaluate_and_save(state, step)
+          if step == last and not stop:
+            state = recompute_statistics(self.experiment, state)
+          state = self._evaluate_and_save(state, step, stop)
     return state, step
 
-  def _should_stop_for(self, step):
-    return (
-      step == self.experiment.steps
-      or self.experiment.due(self.config.eval.every, step)
-      or self.experiment.due(self.config.checkpoint.every, step)
-    )
+  def _evaluation_due(self, step):
+    due = self.experiment.due(self.config.eval.every, step)
+    return due or step == self.experiment.steps
+
+  def _save_due(self, step):
+    return self.experiment.due(self.config.checkpoint.every, step)
 
   def _read(self, step, metrics):
     """Takes the metrics of a step from the device; stops if it diverged."""
@@ -266,23 +288,47 @@ class _Loop:
       f'({self.config.optimizer.learning_rate} now)'
     )
 
-  def _evaluate_and_save(self, state, step):
-    if not _all_finite(state):
+  def _evaluate_and_save(self, state, step, stop=False):
+    """Does what is due after a step; with `stop`, only saves and leaves.
+
+    Returns the state, changed where the schedule heeds the evaluation.
+
+    An evaluation that a stop cuts short, or does not let begin, is missing in
+    the manifest of the checkpoint: `run` makes up for it.
+    """
+    if not _all_finite((state.params, state.model_state)):
       raise self._diverged(f'a parameter is not finite after step {step}')
-    due, last = self.experiment.due, step == self.experiment.steps
     result, best = None, self.log.best
-    if last or due(self.config.eval.every, step):
-      result = self._evaluate(state, step)
+    if self._evaluation_due(step) and not stop:
+      try:
+        result = self._evaluate(state, step)
+        opt_state = self.experiment.rate.observe(
+          state.opt_state, result['top1_error']
+        )
+        state = state._replace(opt_state=opt_state)
+      except PreemptedError:
+        stop = True
     better = (
       result is not None
       and self.config.checkpoint.keep_best > 0
       and (best is None or result['top1_error'] < best['eval/top1_error'])
     )
-    if last or better or due(self.config.checkpoint.every, step):
+    wanted = stop or better or self._save_due(step)
+    if wanted or step == self.experiment.steps:
       self.store.save(step, state, result)
+    if stop:
+      self.store.wait()
+      raise PreemptedError(
+        f'saved {self.store.path(step)}; the same command continues'
+      )
+    return state
 
   def _evaluate(self, state, step):
-    result = _evaluate(self.experiment, self.eval_step, state.variables)
+    result = _evaluate(
+      self.experiment, self.eval_step, state.variables, self.preemption.watch
+    )
+    if (self.log.last_eval or {}).get('step') == step:
+      return result  # made up for once more: it is in the log already
     self.log.write(step, {f'eval/{k}': v for k, v in result.items()})
     examples = len(self.experiment.train_source)
     epoch = step * self.config.train.batch_size / examples

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+MOMENTUM = 0.9  # weight of the old running statistics
+
 
 class BatchNorm(nn.Module):
   """Batch normalisation over groups of images, Ioffe & Szegedy 2015.
@@ -23,7 +25,7 @@ class BatchNorm(nn.Module):
   """
 
   group: int = 32
-  momentum: float = 0.9
+  momentum: float = MOMENTUM
   epsilon: float = 1e-5
   dtype: DTypeLike = jnp.float32
 
