@@ -28,6 +28,10 @@ class ArraySource:
     del positions
     return {'image': self.images[indices], 'label': self.labels[indices]}
 
+  def count_classes(self):
+    """See `sources.Source`."""
+    return np.bincount(self.labels, minlength=self.num_classes)
+
 
 def check_labels(labels: np.ndarray, num_classes: int, origin: str) -> None:
   """Raises UserError naming the first label outside [0, num_classes)."""

@@ -56,7 +56,7 @@ class _Folder:
     return photos
 
   def count_classes(self) -> np.ndarray:
-    """Returns the number of photographs of each class."""
+    """See `sources.Source`."""
     return np.bincount(self._labels, minlength=self.num_classes)
 
 

@@ -42,6 +42,10 @@ class Photos(Protocol):
     """Returns the photographs; raises whatever its storage raises."""
     ...
 
+  def count_classes(self) -> np.ndarray | None:
+    """See `sources.Source`."""
+    ...
+
 
 class _TfdsPhotos:
   """A split in TFDS's form of ImageNet."""
@@ -61,6 +65,10 @@ class _TfdsPhotos:
       Photo(e['image'], int(e['label']), _text(e['file_name']))
       for e in examples
     ]
+
+  def count_classes(self):
+    """See `Photos`."""
+    return
 
 
 def _text(value):
@@ -144,6 +152,10 @@ class Cropped:
     ):
       images[row], labels[row] = self._example(photo, index, position)
     return {'image': images, 'label': labels}
+
+  def count_classes(self) -> np.ndarray | None:
+    """See `sources.Source`."""
+    return self._photos.count_classes()
 
   def replaced(self) -> list[str]:
     """Returns the keys of what this process replaced since the last call."""

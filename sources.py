@@ -51,6 +51,10 @@ class Source(Protocol):
     """Returns the examples at `indices`, in their order."""
     ...
 
+  def count_classes(self) -> np.ndarray | None:
+    """Returns the examples of each class; None: not known without reading."""
+    ...
+
 
 class _Fake(ArraySource):
   """A few images, again and again, with labels of their own."""

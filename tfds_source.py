@@ -71,6 +71,10 @@ class _TfdsSource:
       'label': np.array([e['label'] for e in examples], np.int32),
     }
 
+  def count_classes(self):
+    """See `sources.Source`."""
+    return
+
 
 def tfds(
   split: str,

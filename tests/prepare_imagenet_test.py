@@ -71,7 +71,7 @@ def make_tars(root, files=None, val=5):
 
 
 def digests(out):
-  files = sorted(pathlib.Path(out).rglob('*.array_record-*'))
+  files = sorted(pathlib.Path(out).rglob('*-of-?????'))
   return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
@@ -292,7 +292,7 @@ def test_killed_half_way_and_run_again_gives_identical_shards(tmp_path):
     process.wait()
     killed_with.append(len(digests(out)))
   assert 0 < killed_with[0] < len(whole)
-  times = {f: f.stat().st_mtime_ns for f in out.rglob('*.array_record-*')}
+  times = {f: f.stat().st_mtime_ns for f in out.rglob('*-of-?????')}
   subprocess.run(command(out), check=True, **options())
   assert digests(out) == whole
   for file, time_ns in times.items():
