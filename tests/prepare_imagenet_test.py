@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import pathlib
 import signal
 import subprocess
@@ -33,11 +32,13 @@ ODD = {
 }
 
 
-def train_files(number=6):
+def train_files(number=6, height=60, width=80):
   """Returns {class: {name: content}}."""
   files = {}
   for c, word in enumerate(WORDS):
-    files[word] = {f'{word}_{i}.JPEG': jpeg(10 * c + i) for i in range(number)}
+    files[word] = {
+      f'{word}_{i}.JPEG': jpeg(10 * c + i, height, width) for i in range(number)
+    }
     for i, name in enumerate(files[word]):
       if name in ODD:
         kind, mode, _ = ODD[name]
@@ -265,7 +266,7 @@ def test_counts_of_imagenet_are_checked(capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_killed_half_way_and_run_again_gives_identical_shards(tmp_path):
-  files = train_files(600)
+  files = train_files(300, 240, 320)
   arguments = make_tars(tmp_path, files)
 
   def command(out):
@@ -279,7 +280,7 @@ def test_killed_half_way_and_run_again_gives_identical_shards(tmp_path):
 
   subprocess.run(command(tmp_path / 'whole'), check=True, **options())
   whole = digests(tmp_path / 'whole')
-  assert len(whole) >= 4
+  assert len(whole) >= 8
   out, killed_with = tmp_path / 'killed', []
   for _ in range(3):
     before = len(digests(out))
@@ -288,10 +289,10 @@ def test_killed_half_way_and_run_again_gives_identical_shards(tmp_path):
     )
     while len(digests(out)) <= before and process.poll() is None:
       time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    killed_with.append(len(digests(out)))
-  assert 0 < killed_with[0] < len(whole)
+    process.kill()
+    killed_with.append((process.wait(), len(digests(out))))
+  assert killed_with[0][0] == -signal.SIGKILL
+  assert 0 < killed_with[0][1] < len(whole)
   times = {f: f.stat().st_mtime_ns for f in out.rglob('*-of-?????')}
   subprocess.run(command(out), check=True, **options())
   assert digests(out) == whole
