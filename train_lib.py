@@ -117,7 +117,7 @@ def starting_state(
   if config.init_layers and not config.init_from:
     raise UserError(
       f'init_layers {", ".join(config.init_layers)} are to come from a trained '
-      'network: set --config.init_from, or give the argument start=he'
+      'network: set --config.init_from, or give the argument start=glorot'
     )
   state = create_state(experiment)
   if not config.init_from:

@@ -137,7 +137,8 @@ def test_curvature_is_a_mean_and_not_negative(network):
 
 
 def test_sdlm_divides_each_gradient_by_mu_and_curvature():
-  tx = optimizers.create('sdlm', lambda step: 0.5, mu=0.02, samples=1)
+  rate = schedules.create('step', 0.5, boundaries=[], factors=[])
+  tx = optimizers.create('sdlm', rate, mu=0.02, samples=1)
   params = {'w': jnp.array([1.0, 1.0])}
   state = sdlm.with_curvature(tx.init(params), {'w': jnp.array([0.0, 0.98])})
   updates, _ = tx.update({'w': jnp.array([2.0, 2.0])}, state, params)
