@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 import augment
@@ -53,13 +53,19 @@ class Experiment:
     return step * batch // period > (step - 1) * batch // period
 
 
-def create_experiment(config: ConfigDict) -> Experiment:
+def create_experiment(
+  config: ConfigDict, mesh: Mesh | None = None
+) -> Experiment:
   """Builds everything that a config names, cheapest checks first.
+
+  Args:
+    config: resolved.
+    mesh: of the devices to run on; by default all of this run.
 
   Raises:
     UserError: names the field, its value, and the way out.
   """
-  mesh = input_pipeline.mesh()
+  mesh = mesh or input_pipeline.mesh()
   config_lib.check(config, mesh.size)
   loss = losses.create(**config.loss)
   augmentation = augment.create(
