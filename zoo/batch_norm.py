@@ -53,5 +53,6 @@ class BatchNorm(nn.Module):
       keep = self.momentum
       for old, new in ((mean, means), (var, variances)):
         old.value = keep * old.value + (1 - keep) * new.mean((0, 1, 2, 3))
-    y = (y - means) * (lax.rsqrt(variances + self.epsilon) * scale) + offset
+    factor = lax.rsqrt(variances + self.epsilon) * scale
+    y = y * factor + (offset - means * factor)
     return y.reshape(x.shape).astype(self.dtype)
