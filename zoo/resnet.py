@@ -251,6 +251,6 @@ def create(name: str, **fields) -> ResNet:
     'shortcut': 'none' if plain else default,
     'bn_group': group,
     'padded_pool': suffix == 'v1_5',
-    'scan': depth == 1202,  # unrolled, only its init compiled in 225 s
+    'scan': depth == 1202,  # unrolled, drawing it alone compiled 225 s
   }
   return ResNet(**fixed, **(options | fields))
