@@ -152,6 +152,7 @@ def test_pod_scales_the_rate_with_the_batch():
 @pytest.mark.parametrize(
   'text',
   [f'{name}:smoke,data=fake' for name in ('alexnet', 'resnet')]
+  + ['alexnet:variant=bvlc_alexnet,smoke,data=fake']
   + ['resnet_cifar:data=fake', 'resnet_cifar:variant=plain56_cifar,data=fake'],
 )
 def test_configs_build_an_experiment(text):
