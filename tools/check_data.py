@@ -10,22 +10,19 @@ then a row of evaluation crops. Flips and colours are not in it: they happen on
 the device.
 """
 
-import sys
 import time
 
 import cv2
 import numpy as np
-from absl import app, flags
-from ml_collections import ConfigDict, config_flags
+from absl import flags
+from ml_collections import ConfigDict
 
 import config_lib
 import experiment
 import sources
 from errors import UserError
+from tools import command
 
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'configs/FILE.py[:key=value,...]', lock_config=True
-)
 _OUT = flags.DEFINE_string('out', '', 'contact sheet to write, PNG')
 _SAMPLE = 64  # images of each split that are decoded
 _COLUMNS, _ROWS = 8, 3
@@ -135,16 +132,13 @@ def check(config: ConfigDict, out: str) -> None:
     print(f'sheet {out}')
 
 
-def main(_):
+def main(config: ConfigDict) -> None:
   """Does what the flags say."""
   try:
-    if _CONFIG.value is None:
-      raise UserError('--config is missing: see README.md')
-    check(_CONFIG.value, _OUT.value)
-  except (UserError, cv2.error) as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(UserError.EXIT_CODE)
+    check(config, _OUT.value)
+  except cv2.error as error:
+    raise UserError(str(error)) from None
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

@@ -15,7 +15,6 @@ import dataclasses
 import math
 import os
 import re
-import sys
 import time
 from typing import NamedTuple
 
@@ -25,18 +24,18 @@ os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')  # else it waits for a cloud
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 from jax.experimental import topologies
 from jax.sharding import Mesh
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
 import input_pipeline
 import zoo
 from errors import UserError, one_line
 from experiment import create_experiment
+from tools import command
 from train_step import abstract_state, make_train_step
 
-_CONFIG = config_flags.DEFINE_config_file('config', None, 'as of main.py')
 _TOPOLOGY = flags.DEFINE_string('topology', 'v5e:4x4', 'CHIP:SHAPE')
 _BATCH = flags.DEFINE_integer('batch_per_chip', 0, "0: the config's batch")
 
@@ -186,19 +185,11 @@ def describe(report: Report, topology: str) -> str:
   return '\n'.join(lines if kinds else [*lines, 'no collectives'])
 
 
-def main(argv):
+def main(config: ConfigDict) -> None:
   """See the module's docstring."""
-  try:
-    if argv[1:] or _CONFIG.value is None:
-      raise UserError(
-        'give --config=configs/FILE.py, and flags as --name=value'
-      )
-    report = compile_step(_CONFIG.value, _TOPOLOGY.value, _BATCH.value)
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(UserError.EXIT_CODE)
+  report = compile_step(config, _TOPOLOGY.value, _BATCH.value)
   print(describe(report, _TOPOLOGY.value))
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)
