@@ -133,11 +133,18 @@ def lighting(
 
   Returns:
     float32 [N, H, W, 3]; what leaves 0 to 255 is not clipped, as in the code.
+
+  Raises:
+    UserError: unknown form.
   """
   flip_key, key = jax.random.split(key)
   images = flip(flip_key, images).astype(jnp.float32)
   deviations = jnp.array(_DEVIATIONS)
   scales = {'code': deviations, 'literal': deviations**2 / 255}
+  if form not in scales:
+    raise UserError(
+      f"train.augment_options.form '{form}' is unknown.{closest(form, scales)}"
+    )
   alpha = std * jax.random.normal(key, (len(images), 3))
   shift = (alpha * scales[form]) @ jnp.array(_COMPONENTS)
   return images + shift[:, None, None]
@@ -230,10 +237,4 @@ def create(name: str, **options) -> Augment:
     UserError: unknown name or option; names the closest.
   """
   function = select('train.augment', name, _AUGMENTS, options, skip=2)
-  form = options.get('form', 'code')
-  if form not in ('code', 'literal'):
-    raise UserError(
-      f"train.augment_options.form '{form}' is unknown."
-      f'{closest(form, ("code", "literal"))}'
-    )
   return lambda key, images: function(key, images, **options)

@@ -2,7 +2,7 @@
 
 A process learns of the others from `--coordinator`, `--num_processes` and
 `--process_id`, or from JAX's own detection on Cloud TPU, Slurm, Kubernetes and
-Open MPI. See docs/pods.md for each.
+Open MPI.
 """
 
 import hashlib
@@ -94,7 +94,7 @@ def start(
     raise UserError(
       f'the processes did not find each other ({where}, process '
       f'{process_id}, coordinator {coordinator}): {one_line(error)}. '
-      'See docs/pods.md'
+      'See README.md'
     ) from error
   sys.excepthook = _excepthook
 

@@ -45,6 +45,11 @@ class Experiment:
     """The sharding of the state: whole, on every device."""
     return NamedSharding(self.batch_sharding.mesh, PartitionSpec())
 
+  def training_input(self, key: jax.Array, images: jax.Array) -> jax.Array:
+    """uint8 [N, H, W, C] of the source -> what the network sees in training."""
+    images = augment.pad_to(images, self.config.data.image_size)
+    return self.prepare(self.augment(key, images))
+
   def due(self, every: str, step: int) -> bool:
     """Whether the step that was just taken passes a multiple of a duration."""
     batch = self.config.train.batch_size
@@ -159,9 +164,12 @@ def _check_input(experiment):
       f'data.image_size {size} is smaller than the images '
       f'{experiment.train_source.image_shape}'
     )
+  key = jax.random.key(0)
+  raw = (1, *experiment.train_source.image_shape)
+  jax.eval_shape(
+    experiment.training_input, key, jax.ShapeDtypeStruct(raw, jnp.uint8)
+  )
   try:
-    jax.eval_shape(
-      experiment.module.init, jax.random.key(0), sample_images(experiment)
-    )
+    jax.eval_shape(experiment.module.init, key, sample_images(experiment))
   except ValueError as error:
     raise UserError(f'model or data.image_size: {error}') from None

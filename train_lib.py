@@ -71,19 +71,13 @@ def train_and_evaluate(
   try:
     state, notes = starting_state(experiment, store)
     step = int(state.step)
-    if step and changed:
+    if step:
       notes += [
         f'changed since the last start: {field} {old} -> {new}'
         for field, (old, new) in changed.items()
       ]
-    main = jax.process_index() == 0
-    if main:
-      workdir_lib.record_start(place, config, step)
-    log = RunLog(
-      place, step, experiment.steps, config.train.batch_size, writes=main
-    )
+    log = _open_log(experiment, place, state)
     store.learn(log.errors)
-    log.say(f'start       {_describe(experiment, state)}')
     for note in notes:
       log.say(note)
     try:
@@ -123,6 +117,16 @@ def starting_state(
   if not config.init_from:
     return state, []
   return warm_start.start_from(experiment, state)
+
+
+def _open_log(experiment, place, state):
+  main, step = jax.process_index() == 0, int(state.step)
+  if main:
+    workdir_lib.record_start(place, experiment.config, step)
+  batch_size = experiment.config.train.batch_size
+  log = RunLog(place, step, experiment.steps, batch_size, writes=main)
+  log.say(f'start       {_describe(experiment, state)}')
+  return log
 
 
 def _describe(experiment, state):
@@ -237,7 +241,7 @@ class _Loop:
         self._read(*unread)
         unread = None
         with self.clock.paused():
-          if step == last and not stop:
+          if step == last:
             state = recompute_statistics(self.experiment, state)
           state = self._evaluate_and_save(state, step, stop)
     return state, step

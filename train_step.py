@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-import augment
 import eval_lib
 import input_pipeline
 import schedules
@@ -90,38 +89,17 @@ def make_train_step(
   state is donated. Metrics are scalars: 'loss' and 'top1_error' of the batch
   before the update, and 'learning_rate'.
   """
-  module, parts = experiment.module, experiment.config.train.microbatch
-  seed = experiment.config.seed
-
-  def loss_of(params, model_state, images, labels, dropout_key):
-    logits, new_state = module.apply(
-      {'params': params, **model_state},
-      images,
-      train=True,
-      rngs={'dropout': dropout_key},
-      mutable=[*model_state, 'aux_logits'],
-    )
-    new_state = dict(new_state)
-    auxiliary = jax.tree.leaves(new_state.pop('aux_logits', {}))
-    right = eval_lib.rank_of_label(logits, labels) < 1
-    metrics = {
-      'loss': experiment.loss(logits, labels).mean(),
-      'top1_error': 1 - right.mean(),
-    }
-    objective = metrics['loss'] + experiment.config.train.aux_weight * sum(
-      experiment.loss(logits, labels).mean() for logits in auxiliary
-    )
-    return objective, (new_state, metrics)
-
-  gradient = jax.grad(loss_of, has_aux=True)
+  train = experiment.config.train
+  gradient = jax.grad(_make_objective(experiment), has_aux=True)
 
   def step(state, batch):
-    key = jax.random.fold_in(jax.random.key(seed), state.step)
-    augment_key, dropout_key = jax.random.split(key)
-    images = augment.pad_to(batch['image'], experiment.config.data.image_size)
-    images = experiment.prepare(experiment.augment(augment_key, images))
+    key = jax.random.key(experiment.config.seed)
+    augment_key, dropout_key = jax.random.split(
+      jax.random.fold_in(key, state.step)
+    )
+    images = experiment.training_input(augment_key, batch['image'])
     grads, model_state, metrics = _accumulate(
-      gradient, state, images, batch['label'], dropout_key, parts
+      gradient, state, images, batch['label'], dropout_key, train.microbatch
     )
     updates, opt_state = experiment.optimizer.update(
       grads, state.opt_state, state.params, train_error=metrics['top1_error']
@@ -130,7 +108,7 @@ def make_train_step(
       state.step
     ) * schedules.feedback_scale(opt_state)
     params = optax.apply_updates(state.params, updates)
-    average = _averaged(state.average, params, experiment.config.train.average)
+    average = _averaged(state.average, params, train.average)
     return (
       TrainState(state.step + 1, params, model_state, opt_state, average),
       metrics,
@@ -145,6 +123,36 @@ def make_train_step(
     out_shardings=experiment.replicated,
     donate_argnums=0,
   )
+
+
+def _make_objective(experiment):
+  """Returns the loss with those of auxiliary heads; state and metrics beside.
+
+  (params, model_state, images, labels, dropout_key) -> (scalar, (model_state,
+  metrics)).
+  """
+
+  def objective(params, model_state, images, labels, dropout_key):
+    logits, new_state = experiment.module.apply(
+      {'params': params, **model_state},
+      images,
+      train=True,
+      rngs={'dropout': dropout_key},
+      mutable=[*model_state, 'aux_logits'],
+    )
+    new_state = dict(new_state)
+    auxiliary = jax.tree.leaves(new_state.pop('aux_logits', {}))
+    right = eval_lib.rank_of_label(logits, labels) < 1
+    metrics = {
+      'loss': experiment.loss(logits, labels).mean(),
+      'top1_error': 1 - right.mean(),
+    }
+    total = metrics['loss'] + experiment.config.train.aux_weight * sum(
+      experiment.loss(logits, labels).mean() for logits in auxiliary
+    )
+    return total, (new_state, metrics)
+
+  return objective
 
 
 def _averaged(average, params, keep):
@@ -207,8 +215,7 @@ def recompute_statistics(
   @jax.jit
   def of_batch(variables, batch, step):
     key = jax.random.fold_in(jax.random.key(config.seed), step)
-    images = augment.pad_to(batch['image'], config.data.image_size)
-    images = experiment.prepare(experiment.augment(key, images))
+    images = experiment.training_input(key, batch['image'])
     nothing = jax.tree.map(jnp.zeros_like, variables['batch_stats'])
     _, new = experiment.module.apply(
       {**variables, 'batch_stats': nothing},

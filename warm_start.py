@@ -45,43 +45,38 @@ def start_from(
   Raises:
     UserError: nothing there, damaged, it does not fit, or no such layer.
   """
-  path = experiment.config.init_from
-  if _is_file(path):
-    variables = _published(experiment, path)
-    params = {**state.params, **variables.pop('params')}
-    loaded = {'params': params, 'model_state': variables or state.model_state}
-    layers = experiment.config.init_layers
-    if layers:
-      _check_layers(layers, params)
-      chosen = {name: params[name] for name in layers}
-      loaded = {'params': {**state.params, **chosen}}
-  else:
-    loaded = _from_checkpoint(experiment, path, state)
-  if state.average:
-    # A copy: the step's argument is donated, no buffer may be there twice.
-    loaded['average'] = jax.tree.map(jnp.copy, loaded['params'])
-  return state._replace(**loaded), [f'parameters from {path}']
-
-
-def _from_checkpoint(experiment, path, state):
-  target = abstract_state(experiment)
-  layers = experiment.config.init_layers
-  if not layers:
-    wanted = {'params': target.params, 'model_state': target.model_state}
-    return checkpoints.load_parameters(path, wanted)
-  _check_layers(layers, target.params)
-  wanted = {'params': {name: target.params[name] for name in layers}}
-  found = checkpoints.load_parameters(path, wanted, partial=True)['params']
-  return {'params': {**state.params, **found}}
-
-
-def _check_layers(layers, params):
+  path, layers = experiment.config.init_from, experiment.config.init_layers
   for name in layers:
-    if name not in params:
+    if name not in state.params:
       raise UserError(
         f"init_layers: the network has no layer '{name}', but "
-        f'{", ".join(params)}'
+        f'{", ".join(state.params)}'
       )
+  if _is_file(path):
+    loaded = _published(experiment, path)
+  else:
+    loaded = _from_checkpoint(experiment, path, layers)
+  found = loaded.pop('params')
+  chosen = {k: v for k, v in found.items() if not layers or k in layers}
+  params = {**state.params, **chosen}
+  model_state = state.model_state if layers else {**state.model_state, **loaded}
+  # A copy: the step's argument is donated, no buffer may be there twice.
+  average = jax.tree.map(jnp.copy, params) if state.average else ()
+  state = state._replace(
+    params=params, model_state=model_state, average=average
+  )
+  return state, [f'parameters from {path}']
+
+
+def _from_checkpoint(experiment, path, layers):
+  """Returns variables: all, or the parameters of some layers."""
+  target = abstract_state(experiment)
+  if layers:
+    wanted = {'params': {name: target.params[name] for name in layers}}
+    return checkpoints.load_parameters(path, wanted, partial=True)
+  wanted = {'params': target.params, 'model_state': target.model_state}
+  state = checkpoints.load_parameters(path, wanted)
+  return {'params': state['params'], **state['model_state']}
 
 
 def _is_file(path):

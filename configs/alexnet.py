@@ -58,12 +58,7 @@ def get_config(arg: str = '') -> ConfigDict:
     momentum_form='caffe',
     weight_decay=5e-4,
   )
-  config.schedule = {  # Section 5: "reduced three times"
-    'name': 'plateau',
-    'factor': 0.1,
-    'patience': 5,
-    'drops': 3,
-  }
+  config.schedule = imagenet.PLATEAU
   if args['variant'] in ('bvlc_alexnet', 'caffenet'):
     _set_caffe(config)
   elif args['schedule'] == 'step' or args['pod']:

@@ -12,6 +12,10 @@ IMAGES = 1_281_167  # ILSVRC-2012, training
 # The papers subtract the mean of each pixel; its channels differ by little, and
 # a mean of channels also fits crops of any place and size.
 MEAN = (127.30, 119.72, 104.91)
+# "Divided by 10 when the validation error stops improving" (AlexNet, Section 5;
+# VGG, 3.1; ResNet, 3.4; ZFNet, 3, by hand): after 5 evaluations, epochs,
+# without a new lowest top-1 error, three times at most. The patience is ours.
+PLATEAU = {'name': 'plateau', 'factor': 0.1, 'patience': 5, 'drops': 3}
 CAFFE_MEAN = (123.0, 117.0, 104.0)  # of Caffe's released networks
 
 

@@ -58,12 +58,7 @@ def get_config(arg: str = '') -> ConfigDict:
     momentum_form='caffe',
     weight_decay=1e-4,
   )
-  config.schedule = {
-    'name': 'plateau',
-    'factor': 0.1,
-    'patience': 5,
-    'drops': 3,
-  }
+  config.schedule = imagenet.PLATEAU
   if args['schedule'] == 'step' or args['pod']:
     config.schedule = {
       'name': 'step',

@@ -62,12 +62,7 @@ def get_config(arg: str = '') -> ConfigDict:
     momentum_form='caffe',
     weight_decay=5e-4,
   )
-  config.schedule = {
-    'name': 'plateau',
-    'factor': 0.1,
-    'patience': 5,
-    'drops': 3,
-  }
+  config.schedule = imagenet.PLATEAU
   if args['pod']:
     config.schedule = {
       'name': 'step',

@@ -41,12 +41,7 @@ def get_config(arg: str = '') -> ConfigDict:
     weight_decay=5e-4,  # not stated
     max_filter_rms=0.1,
   )
-  config.schedule = {
-    'name': 'plateau',
-    'factor': 0.1,
-    'patience': 5,
-    'drops': 3,
-  }
+  config.schedule = imagenet.PLATEAU
   if args['pod']:
     config.schedule = {
       'name': 'step',

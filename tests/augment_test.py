@@ -7,8 +7,9 @@ import pytest
 from scipy import ndimage
 
 import augment
+import experiment
 import sources
-from configs import lenet5
+from configs import lenet5, resnet
 from errors import UserError
 
 
@@ -108,6 +109,13 @@ def test_lighting_shifts_along_the_components(form, first):
   np.testing.assert_allclose(along.std(0), std, rtol=0.03)
   assert along.std(0)[0] == pytest.approx(first, rel=0.03)
   assert np.abs(np.corrcoef(along.T) - np.eye(3)).max() < 0.04
+
+
+def test_an_unknown_form_of_lighting_is_refused_before_training():
+  config = resnet.get_config('smoke,data=fake')
+  config.train.augment_options.form = 'litteral'
+  with pytest.raises(UserError, match=r"form 'litteral'.*mean 'literal'"):
+    experiment.create_experiment(config)
 
 
 def test_photometric_is_three_blends_in_some_order():

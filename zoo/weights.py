@@ -57,7 +57,8 @@ def load(name: str, path: str, **options: Any) -> dict[str, Any]:
   file = pathlib.Path(path).expanduser()
   if file.is_dir():
     return _load_checkpoint(name, path, options)
-  if re.fullmatch(r'[\w-]+/[\w.-]+', path) and not file.exists():
+  hub_id = re.fullmatch(r'[\w-]+/[\w.-]+', path) and not file.exists()
+  if hub_id and file.suffix not in _READERS:
     file = _fetch(path)
   if file.suffix not in _READERS:
     raise WeightsError(
@@ -197,20 +198,20 @@ def _read_torch(file) -> Arrays:
   import torch  # noqa: PLC0415
 
   state = torch.load(str(file), map_location='cpu', weights_only=True)
-  return _without_counters({k: v.numpy() for k, v in state.items()})
+  return _as_torchvision({k: v.numpy() for k, v in state.items()})
 
 
 def _read_safetensors(file) -> Arrays:
   from safetensors.numpy import load_file  # noqa: PLC0415
 
-  return _without_counters(load_file(str(file)))
+  return _as_torchvision(load_file(str(file)))
 
 
 # timm's head of VGG, and torchvision's.
 _TIMM = {'pre_logits.fc1': '0', 'pre_logits.fc2': '3', 'head.fc': '6'}
 
 
-def _without_counters(arrays):
+def _as_torchvision(arrays):
   """Drops what is no weight; timm's names of VGG become torchvision's."""
   kept = {k: v for k, v in arrays.items() if 'num_batches_tracked' not in k}
   if 'pre_logits.fc1.weight' not in kept:
