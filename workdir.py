@@ -6,6 +6,7 @@ It holds
     versions.jsonl   a line a start: time, step, code, libraries, devices
     metrics.jsonl, events.out.tfevents.*      see run_log.py
     checkpoints/, damaged_checkpoints/        see checkpoints.py
+    results/*.json   of --mode=eval, see evaluation.py
 """
 
 import datetime
@@ -91,7 +92,7 @@ def check_owner(place: pathlib.Path, config: ConfigDict) -> dict[str, tuple]:
 
 def record_start(place: pathlib.Path, config: ConfigDict, step: int) -> None:
   """Writes config.json and appends to versions.jsonl."""
-  _write(place / 'config.json', json.dumps(as_json(config), indent=2) + '\n')
+  write(place / 'config.json', json.dumps(as_json(config), indent=2) + '\n')
   line = {
     'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'step': step,
@@ -135,7 +136,7 @@ def _git_commit() -> str:
     return 'unknown'
 
 
-def _write(path, text):
+def write(path: pathlib.Path, text: str) -> None:
   """Replaces a file at once, so that a kill leaves the old or the new one."""
   temporary = path.with_name(path.name + '.tmp')
   temporary.write_text(text)
