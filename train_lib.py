@@ -81,6 +81,8 @@ def train_and_evaluate(
     main = jax.process_index() == 0
     if main:
       workdir_lib.record_start(place, config, step)
+      source = experiment.train_source
+      workdir_lib.record_classes(place, source.class_names, source.image_shape)
     log = RunLog(
       place, step, experiment.steps, config.train.batch_size, writes=main
     )
