@@ -164,10 +164,12 @@ def _git_commit() -> str:
     return 'unknown'
 
 
-def write(path: pathlib.Path, text: str) -> None:
+def write(path: pathlib.Path, content: str | bytes | bytearray) -> None:
   """Replaces a file at once, so that a kill leaves the old or the new one."""
   temporary = path.with_name(path.name + '.tmp')
-  temporary.write_text(text)
+  if isinstance(content, str):
+    content = content.encode()
+  temporary.write_bytes(content)
   temporary.replace(path)
 
 

@@ -1,20 +1,24 @@
 """What the tools share that take a config as main.py does."""
 
 import sys
-from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_flags
 
 import config_lib
 from errors import UserError, one_line
 
+CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'configs/FILE.py[:key=value,...]', lock_config=True
+)
+WORKDIR = flags.DEFINE_string('workdir', '', 'of the trained network')
+CLASSES = flags.DEFINE_string('classes', '', 'file with a name a line')
 
-def parse(holder: Any, argv: list[str]) -> list[str]:
+
+def parse(argv: list[str]) -> list[str]:
   """For absl's app.run; leaves with one line where it does not understand.
 
   Args:
-    holder: of the flag --config.
     argv: the command line.
 
   Returns:
@@ -24,7 +28,7 @@ def parse(holder: Any, argv: list[str]) -> list[str]:
     rest = flags.FLAGS(argv)
     if not flags.FLAGS['config'].value:
       raise UserError('--config is missing: --helpshort tells the flags')
-    holder.value.train  # noqa: B018  a missing file shows only when it is used
+    CONFIG.value.train  # noqa: B018  a missing file shows only when it is used
     return rest
   except UserError as error:
     fail(error)

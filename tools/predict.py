@@ -15,7 +15,6 @@ import pathlib
 import sys
 
 from absl import app, flags, logging
-from ml_collections import config_flags
 
 import compile_cache
 import crops
@@ -24,12 +23,7 @@ import protocols
 from errors import UserError, one_line
 from tools import command
 
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'configs/FILE.py[:key=value,...]', lock_config=True
-)
-_WORKDIR = flags.DEFINE_string('workdir', '', 'of the trained network')
 _PROTOCOL = flags.DEFINE_string('protocol', '', 'see protocols.py')
-_CLASSES = flags.DEFINE_string('classes', '', 'file with a name a line')
 _JSON = flags.DEFINE_bool('json', False, 'an object a line, for programs')
 _EXTENSIONS = ('.jpg', '.jpeg', '.png')
 _TOP = 5
@@ -110,7 +104,7 @@ def lines(names, found, class_names, protocol, as_json) -> list[str]:
 
 def main(argv: list[str]) -> None:
   """Prints the predictions."""
-  config = _CONFIG.value
+  config = command.CONFIG.value
   logging.set_verbosity(logging.FATAL)
   compile_cache.enable()
   try:
@@ -118,7 +112,7 @@ def main(argv: list[str]) -> None:
     command.check(config)
     protocol = protocols.create(config, config.eval.protocol)
     files = read_files(argv[1:])
-    model = inference.load(config, _WORKDIR.value, _CLASSES.value)
+    model = inference.load(config, command.WORKDIR.value, command.CLASSES.value)
     good = _readable(files)
     found = inference.predict(
       model, protocol, list(good.values()), config.eval.batch_size
@@ -134,4 +128,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  app.run(main, flags_parser=lambda argv: command.parse(_CONFIG, argv))
+  app.run(main, flags_parser=command.parse)

@@ -1,0 +1,361 @@
+"""Predictions, exports, and other people's weights on one's own photographs."""
+
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import jax
+import numpy as np
+import photographs
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+import inference
+import networks
+import protocols
+import train_lib
+import zoo
+from configs import alexnet, googlenet, lenet5, resnet, vgg, zfnet
+from errors import UserError
+from tools import export, predict
+from zoo import weights
+
+RESNET = 'configs/resnet.py:variant=resnet18,data=folder,smoke'
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  """A small ResNet-18 trained on three classes, whose data is gone since."""
+  place = tmp_path_factory.mktemp('trained')
+  data = photographs.make_folder(place / 'data')
+  train_lib.train_and_evaluate(
+    config_of(**{'data.dir': str(data)}), str(place / 'run')
+  )
+  data.rename(place / 'gone')
+  return place / 'run', place / 'gone' / 'val' / 'class1'
+
+
+def config_of(**fields):
+  config = resnet.get_config(RESNET.partition(':')[2])
+  config.update_from_flattened_dict(
+    {'model.width': 0.05, 'train.steps': 1, **fields}
+  )
+  return config
+
+
+def run_tool(name, *arguments, **options):
+  return subprocess.run(
+    [
+      sys.executable, '-m', f'tools.{name}', f'--config={RESNET}',
+      '--config.model.width=0.05', *arguments,
+    ],
+    capture_output=True,
+    cwd=ROOT,
+    env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
+    timeout=120,
+    check=False,
+    **options,
+  )  # fmt: skip
+
+
+def probabilities_of(workdir, files, name='center'):
+  config = config_of(**{'eval.protocol': name})
+  model = inference.load(config, str(workdir))
+  content = [f.read_bytes() for f in files]
+  protocol = protocols.create(config, name)
+  return inference.predict(model, protocol, content, 8), model
+
+
+@pytest.mark.slow
+def test_the_tool_prints_a_line_an_image_without_the_data(trained):
+  workdir, photos = trained
+  files = sorted(photos.iterdir())
+  found, model = probabilities_of(workdir, files)
+  assert model.class_names == ('class0', 'class1', 'class2')
+  result = run_tool('predict', f'--workdir={workdir}', str(photos))
+  lines = result.stdout.decode().splitlines()
+  assert [line.partition(': ')[0] for line in lines] == [str(f) for f in files]
+  best = found[0].argmax()
+  assert f': class{best} {found[0, best]:.1%}, ' in lines[0]
+  result = run_tool(
+    'predict', f'--workdir={workdir}', '--json', '--protocol=ten_crop', '-',
+    input=files[0].read_bytes(),
+  )  # fmt: skip
+  said = json.loads(result.stdout)
+  found, _ = probabilities_of(workdir, files[:1], 'ten_crop')
+  assert said['image'] == '-'
+  assert said['protocol'] == 'ten_crop'
+  for entry in said['top']:
+    assert entry['probability'] == pytest.approx(
+      found[0, entry['index']], abs=1e-6
+    )
+
+
+@pytest.mark.slow
+def test_the_tool_names_what_it_cannot_read_and_goes_on(trained, tmp_path):
+  workdir, photos = trained
+  bad, good = tmp_path / 'bad.jpg', min(photos.iterdir())
+  bad.write_bytes(good.read_bytes()[:200])
+  result = run_tool('predict', f'--workdir={workdir}', str(bad), str(good))
+  assert result.returncode == 2
+  assert f'error: {bad} cannot be decoded' in result.stderr.decode()
+  assert result.stdout.decode().startswith(f'{good}: class')
+  result = run_tool('predict', '--config.nothing=1', str(good))
+  assert result.returncode == 2
+  assert result.stderr.decode().startswith('error: no config field')
+
+
+def test_what_cannot_work_is_one_clear_line(trained, tmp_path):
+  workdir, _ = trained
+  with pytest.raises(UserError, match='holds no images'):
+    predict.read_files([str(tmp_path)])
+  with pytest.raises(UserError, match=r'missing\.jpg cannot be read'):
+    predict.read_files([str(tmp_path / 'missing.jpg')])
+  with pytest.raises(UserError, match='no images: name'):
+    predict.read_files([])
+  for path, message in (
+    ('', '--workdir is missing'),
+    (str(tmp_path / 'none'), 'does not exist'),
+    (str(tmp_path), r'has no classes.json.*right workdir.*--classes'),
+  ):
+    with pytest.raises(UserError, match=message):
+      inference.load(config_of(), path)
+  other = config_of(**{'model.name': 'resnet34'})
+  with pytest.raises(UserError, match=r'another run \(model.name: resnet18'):
+    inference.load(other, str(workdir))
+  names = tmp_path / 'names.txt'
+  names.write_text('one\ntwo\nthree\n')
+  model = inference.load(config_of(), str(workdir), str(names))
+  assert model.class_names == ('one', 'two', 'three')
+
+
+def test_names_of_imagenet_are_words():
+  words = inference.imagenet_words()
+  assert len(words) == 1000
+  assert (words[0], words[281], words[999]) == (
+    'tench', 'tabby', 'toilet tissue'
+  )  # fmt: skip
+  said = predict.lines(
+    ['a.jpg'], np.eye(1000, dtype='f')[[281]], words, 'center', False
+  )
+  assert said == [
+    'a.jpg: tabby 100.0%, tench 0.0%, goldfish 0.0%, '
+    'great white shark 0.0%, tiger shark 0.0%'
+  ]
+
+
+def test_digits_are_predicted_from_any_picture(finished):
+  workdir, _ = finished
+  config = lenet5.get_config('smoke')
+  model = inference.load(config, str(workdir))
+  assert model.image_shape == (28, 28, 1)
+  protocol = protocols.create(config, 'single')
+  files = [photographs.jpeg(0), photographs.jpeg(1, 28, 28)]
+  found = inference.predict(model, protocol, files, 8)
+  np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+  assert found.shape == (2, 10)
+
+
+# Runs with JAX, NumPy and the standard library, far from our modules.
+ALONE = """
+import json, sys
+import jax, numpy as np
+model = jax.export.deserialize(open('model.bin', 'rb').read())
+assert set(model.platforms) == {'cpu', 'cuda', 'tpu'}
+images = np.load('images.npy')
+found = [np.asarray(model.call(images[:n])).tolist() for n in (1, 5)]
+ours = {'zoo', 'flax', 'protocols', 'scoring', 'augment'} & set(sys.modules)
+print(json.dumps([found, sorted(ours)]))
+"""
+
+
+@pytest.mark.slow
+def test_an_export_runs_alone_as_tools_predict(trained, tmp_path):
+  workdir, photos = trained
+  out = tmp_path / 'model.bin'
+  done = run_tool('export', f'--workdir={workdir}', f'--out={out}')
+  assert done.returncode == 0, done.stderr
+  files = sorted(photos.iterdir())
+  files = [files[i % 2] for i in range(5)]
+  protocol = protocols.create(config_of(), 'center')
+  about = json.loads((tmp_path / 'model.bin.json').read_text())
+  assert about['image_shape'] == [224, 224, 3]
+  assert about['class_names'] == ['class0', 'class1', 'class2']
+  found, model = probabilities_of(workdir, files)
+  crop = [
+    inference.views(f.read_bytes(), protocol, model.networks[0], ())[0][0]
+    for f in files
+  ]
+  np.save(tmp_path / 'images.npy', np.stack(crop))
+  env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
+  result = subprocess.run(
+    [sys.executable, '-c', ALONE], cwd=tmp_path, capture_output=True,
+    text=True, check=True, env={**env, 'JAX_PLATFORMS': 'cpu'},
+  )  # fmt: skip
+  (one, five), ours = json.loads(result.stdout)
+  assert ours == []
+  np.testing.assert_allclose(one, found[:1], atol=1e-5)
+  np.testing.assert_allclose(five, found, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'name', ['lenet5', 'alexnet', 'zfnet', 'vgg_a', 'googlenet', 'resnet20_cifar']
+)
+def test_every_family_exports_for_three_platforms(name):
+  if name == 'googlenet' and 'DEEP' not in os.environ:
+    pytest.skip('compiles long: run with DEEP=1 in the environment')
+  known = zoo.options(name)
+  options = {'width': 0.05} if 'width' in known else {}
+  module = zoo.create(name, num_classes=10, **options)
+  shape = zoo.image_shape(name)
+  variables = jax.jit(module.init)(
+    jax.random.key(0), np.zeros((1, *shape), 'f')
+  )
+  variables = {k: v for k, v in variables.items() if k != 'aux_logits'}
+  network = inference.Network(
+    name, module, variables, lambda x: x / 255.0, shape[0], 10
+  )
+  model = inference.Model([network], tuple('0123456789'), shape)
+  loaded = jax.export.deserialize(export.serialize(model, shape))
+  images = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
+  found = loaded.call(images)
+  expected = jax.nn.softmax(jax.jit(module.apply)(variables, images / 255.0))
+  np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_members_of_an_ensemble(trained, tmp_path):
+  workdir, photos = trained
+  module = zoo.create('vgg_a', width=0.02, num_classes=3, head='gap')
+  variables = jax.jit(module.init)(
+    jax.random.key(0), np.zeros((1, 224, 224, 3), 'f')
+  )
+  config = config_of()
+  weights.save(str(tmp_path / 'a.npz'), variables)
+  config.eval.members = f'{workdir},vgg_a={tmp_path / "a.npz"}'
+  with pytest.raises(UserError, match='does not fit vgg_a'):
+    inference.load(config, str(workdir))  # of another width
+  config.eval.members = f'{workdir},resnet19={workdir}'
+  with pytest.raises(UserError, match=r"no network 'resnet19'.*resnet1"):
+    inference.load(config, str(workdir))
+  config.eval.members = f'{workdir},{workdir}'
+  model = inference.load(config, str(workdir))
+  assert len(model.networks) == 3
+  files = [f.read_bytes() for f in photos.iterdir()]
+  protocol = protocols.create(config, 'center')
+  found = inference.predict(model, protocol, files, 8)
+  one = inference.Model(model.networks[:1], *model[1:])
+  np.testing.assert_allclose(
+    found, inference.predict(one, protocol, files, 8), rtol=1e-6
+  )
+
+
+def test_torchvisions_weights_see_rgb_of_imagenets_mean(tmp_path):
+  config = vgg.get_config('variant=vgg_a,data=folder')
+  own = networks.with_origin(config, 'a.npz')
+  assert own is config
+  changed = networks.with_origin(config, 'vgg11.pth')
+  assert changed.data.order == 'rgb'
+  np.testing.assert_allclose(
+    np.array(changed.data.mean) / 255, (0.485, 0.456, 0.406), atol=1e-6
+  )
+  np.testing.assert_allclose(
+    np.array(changed.data.std) / 255, (0.229, 0.224, 0.225), atol=1e-6
+  )
+  assert networks.with_origin(config, 'a.onnx').data.mean[0] == 123.68
+
+
+GRAPHS = {
+  'light_bvlc_alexnet': (alexnet, 'bvlc_alexnet', 227),
+  'light_zfnet512': (zfnet, 'zfnet', 224),
+  'light_inception_v1': (googlenet, 'googlenet', 224),
+  'light_vgg19': (vgg, 'vgg_e', 224),
+  'light_resnet50': (resnet, 'resnet50_v1_5', 224),
+}
+
+
+def photographs_of_1000_classes(root):
+  for i in range(1000):
+    (root / 'train' / f'{i:03d}').mkdir(parents=True)
+  (root / 'train' / '000' / 'a.jpg').write_bytes(photographs.jpeg(0))
+  for i, (height, width) in enumerate(((300, 400), (350, 260))):
+    (root / 'val' / f'{500 * i:03d}').mkdir(parents=True)
+    file = root / 'val' / f'{500 * i:03d}' / f'{i}.jpg'
+    file.write_bytes(photographs.jpeg(i, height, width))
+  return root
+
+
+def caffe_input(encoded, side, mean):
+  """As Caffe's users wrote it: OpenCV's BGR, minus a mean, channels first."""
+  image = np.asarray(Image.open(io.BytesIO(encoded)))[..., ::-1]
+  h, w = image.shape[:2]
+  h, w = (256, round(w * 256 / h)) if h < w else (round(h * 256 / w), 256)
+  image = cv2.resize(np.ascontiguousarray(image), (w, h))
+  y, x = (h - side) // 2, (w - side) // 2
+  crop = image[y : y + side, x : x + side].astype('f') - np.array(mean, 'f')
+  return crop.transpose(2, 0, 1)
+
+
+def scores_of(onnxruntime, model, images):
+  session = onnxruntime.InferenceSession(
+    model.SerializeToString(), providers=['CPUExecutionProvider']
+  )
+  return session.run(None, {session.get_inputs()[0].name: images})[0]
+
+
+def softmax(x):
+  x = np.exp(x - x.max(1, keepdims=True))
+  return x / x.sum(1, keepdims=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('graph', GRAPHS)
+def test_onnx_files_see_what_caffe_showed_them(graph, tmp_path):
+  onnx = pytest.importorskip('onnx')
+  onnxruntime = pytest.importorskip('onnxruntime')
+  import weights_test  # noqa: PLC0415  skips where onnx is missing
+
+  paper, name, side = GRAPHS[graph]
+  if graph == 'light_vgg19' and 'DEEP' not in os.environ:
+    pytest.skip('takes a minute: run with DEEP=1 in the environment')
+  model = weights_test.random_model(graph, side)
+  file = tmp_path / 'model.onnx'
+  root = photographs_of_1000_classes(tmp_path / 'data')
+  paths = sorted((root / 'val').rglob('*.jpg'))
+  mean = (103.939, 116.779, 123.68) if 'vgg' in graph else (104, 117, 123)
+  images = [caffe_input(p.read_bytes(), side, mean) for p in paths]
+  images = np.stack(images)
+  # Random weights give large scores: the last layer brings them to about 3.
+  scale = 3 / scores_of(onnxruntime, model, images).std()
+  last = [n for n in model.graph.node if n.op_type == 'Gemm'][-1]
+  for i in model.graph.initializer:
+    if i.name in last.input[1:]:
+      value = onnx.numpy_helper.to_array(i) * np.float32(scale)
+      i.CopyFrom(onnx.numpy_helper.from_array(value, i.name))
+  onnx.save(model, str(file))
+  expected = softmax(scores_of(onnxruntime, model, images).astype('d'))
+  config = paper.get_config(f'variant={name},data=folder')
+  if graph == 'light_zfnet512':
+    with config.unlocked():
+      config.model = {
+        'name': 'zfnet512', 'dtype': 'float32', **zoo.options('zfnet512')
+      }  # fmt: skip
+  config.init_from, config.data.dir = str(file), str(root)
+  config.data.eval_geometry.shorter_side = 256
+  result = train_lib.evaluate_only(config, str(tmp_path / 'run'))
+  own = expected[[0, 1], [0, 500]]
+  assert result['count'] == 2
+  assert result['wrong'] == (expected.argmax(1) != [0, 500]).sum()
+  assert result['loss'] == pytest.approx(-np.log(own).mean(), rel=1e-4)
+  model = inference.load(config, '')
+  assert model.class_names[281] == 'tabby'
+  protocol = protocols.create(config, 'center')
+  files = [pathlib.Path(p).read_bytes() for p in paths]
+  found = inference.predict(model, protocol, files, 2)
+  np.testing.assert_allclose(found, expected, atol=1e-5)
+  assert 0.01 < expected.max() < 0.99
