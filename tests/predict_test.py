@@ -208,7 +208,7 @@ def test_an_export_runs_alone_as_tools_predict(trained, tmp_path):
   'name', ['lenet5', 'alexnet', 'zfnet', 'vgg_a', 'googlenet', 'resnet20_cifar']
 )
 def test_every_family_exports_for_three_platforms(name):
-  if name == 'googlenet' and 'DEEP' not in os.environ:
+  if name in ('googlenet', 'zfnet', 'vgg_a') and 'DEEP' not in os.environ:
     pytest.skip('compiles long: run with DEEP=1 in the environment')
   known = zoo.options(name)
   options = {'width': 0.05} if 'width' in known else {}
@@ -253,6 +253,50 @@ def test_members_of_an_ensemble(trained, tmp_path):
   np.testing.assert_allclose(
     found, inference.predict(one, protocol, files, 8), rtol=1e-6
   )
+
+
+@pytest.mark.slow
+def test_three_checkpoints_are_the_mean_of_their_saved_probabilities(
+  trained, tmp_path
+):
+  workdir, photos = trained
+  data = photos.parent.parent
+  others = (
+    config_of(**{'seed': 5, 'data.dir': str(data)}),
+    alexnet.get_config('variant=bvlc_alexnet,data=folder,smoke'),
+  )
+  others[1].update_from_flattened_dict(
+    {'model.width': 0.05, 'train.steps': 1, 'data.dir': str(data)}
+  )
+  for i, config in enumerate(others):
+    train_lib.train_and_evaluate(config, str(tmp_path / str(i)))
+  first = config_of(**{'data.dir': str(data), 'eval.protocol': 'ten_crop'})
+  runs = (workdir, tmp_path / '0', tmp_path / '1')
+  files = [p.read_bytes() for p in sorted(data.rglob('val/*/*.jpg'))]
+  for i, (run, config) in enumerate(zip(runs, (first, *others))):
+    model = inference.load(config, str(run))
+    protocol = protocols.create(config, 'ten_crop')
+    found = inference.predict(model, protocol, files, 8)
+    np.save(tmp_path / f'{i}.npy', found)
+  mean = np.mean([np.load(tmp_path / f'{i}.npy') for i in range(3)], 0)
+  first.eval.members = f'{runs[1]},{runs[2]}'
+  result = train_lib.evaluate_only(first, str(workdir))
+  labels = np.repeat(np.arange(3), 2)
+  assert result['wrong'] == (mean.argmax(1) != labels).sum()
+  own = mean[np.arange(6), labels]
+  assert result['loss'] == pytest.approx(-np.log(own).mean(), rel=1e-5)
+  assert result['passes'] == 30
+  together = inference.predict(
+    inference.load(first, str(workdir)),
+    protocols.create(first, 'ten_crop'),
+    files,
+    8,
+  )
+  np.testing.assert_allclose(together, mean, atol=1e-6)
+  written = workdir / 'results' / 'resnet18.ensemble3.folder.ten_crop.256.json'
+  content = json.loads(written.read_text())
+  assert content['networks'] == [str(r) for r in runs]
+  assert content['result'] == result
 
 
 def test_torchvisions_weights_see_rgb_of_imagenets_mean(tmp_path):
