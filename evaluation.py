@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
 import eval_lib
 import networks
@@ -48,6 +49,24 @@ def evaluate(
   )
 
 
+def check(config: ConfigDict) -> None:
+  """Refuses protocols that do not go with the data, before it is opened.
+
+  Raises:
+    UserError: names the field, its value, and the way out.
+  """
+  if not _is_cheap(config):
+    for name in protocols.requested(config):
+      chosen = protocols.create(config, name)
+      protocols.check_scales(chosen, config.data.image_size)
+
+
+def _is_cheap(config):
+  """Whether what evaluates in training is all that is asked for."""
+  natural = protocols.requested(config) == [protocols.natural(config)]
+  return natural and not config.eval.scales and not config.eval.members
+
+
 def by_protocols(
   experiment: Experiment, variables: dict, path: str, place: pathlib.Path
 ) -> dict[str, Any]:
@@ -66,9 +85,7 @@ def by_protocols(
     UserError: a protocol that does not go with the data, or bad members.
   """
   config = experiment.config
-  names = protocols.requested(config)
-  cheap = names == [protocols.natural(config)] and not config.eval.scales
-  if cheap and not config.eval.members:
+  if _is_cheap(config):
     started = time.monotonic()
     result = evaluate(experiment, make_step(experiment), variables)
     result |= {
@@ -77,7 +94,9 @@ def by_protocols(
     }
     _tell(experiment, result, [path], place)
     return result
-  chosen = [protocols.create(config, name) for name in names]
+  chosen = [
+    protocols.create(config, name) for name in protocols.requested(config)
+  ]
   classes = experiment.train_source.num_classes
   local = jax.tree.map(lambda x: x.addressable_data(0), variables)
   first = scoring.Network(

@@ -155,6 +155,7 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
     What `eval_lib.evaluate` returns, for the last of the protocols.
   """
   config_lib.check(config, jax.device_count())
+  evaluation.check(config)
   place = pathlib.Path(workdir).expanduser().absolute()
   distributed.check_same(config, None)
   workdir_lib.check_owner(place, config)
