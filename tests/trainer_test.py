@@ -48,7 +48,8 @@ def check_equals(workdir, whole):
 def test_a_run_leaves_what_the_readme_says(whole):
   names = {p.name.split('.out.')[0] for p in whole.iterdir()}
   assert names == {
-    'config.json', 'versions.jsonl', 'metrics.jsonl', 'events', 'checkpoints',
+    'config.json', 'classes.json', 'versions.jsonl', 'metrics.jsonl', 'events',
+    'checkpoints',
   }  # fmt: skip
   config = json.loads((whole / 'config.json').read_text())
   assert config['model']['name'] == 'lenet5'
