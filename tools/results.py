@@ -177,9 +177,11 @@ def _others(found):
   for content in found:
     result, config = content['result'], content['config']
     scales = ', '.join(map(str, result.get('scales', ())))
+    members = len(content['networks'])
+    who = config['model']['name'] + f', {members} networks' * (members > 1)
+    protocol = f'{result["protocol"]} {scales}'.strip()
     lines.append(
-      f'| {config["model"]["name"]} | {config["data"]["name"]} | '
-      f'{result["protocol"]} {scales} | {result["count"]:,} | '
+      f'| {who} | {config["data"]["name"]} | {protocol} | {result["count"]:,} | '
       f'{_ours(content)} | {content["versions"]["devices"]} |'
     )
   return lines
