@@ -181,8 +181,8 @@ def _others(found):
     who = config['model']['name'] + f', {members} networks' * (members > 1)
     protocol = f'{result["protocol"]} {scales}'.strip()
     lines.append(
-      f'| {who} | {config["data"]["name"]} | {protocol} | {result["count"]:,} | '
-      f'{_ours(content)} | {content["versions"]["devices"]} |'
+      f'| {who} | {config["data"]["name"]} | {protocol} | '
+      f'{result["count"]:,} | {_ours(content)} | {content["versions"]["devices"]} |'
     )
   return lines
 
