@@ -180,9 +180,10 @@ def _others(found):
     members = len(content['networks'])
     who = config['model']['name'] + f', {members} networks' * (members > 1)
     protocol = f'{result["protocol"]} {scales}'.strip()
+    devices = content['versions']['devices']
     lines.append(
       f'| {who} | {config["data"]["name"]} | {protocol} | '
-      f'{result["count"]:,} | {_ours(content)} | {content["versions"]["devices"]} |'
+      f'{result["count"]:,} | {_ours(content)} | {devices} |'
     )
   return lines
 
