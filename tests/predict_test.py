@@ -157,6 +157,26 @@ def test_digits_are_predicted_from_any_picture(finished):
   assert found.shape == (2, 10)
 
 
+def test_a_member_may_be_another_network_by_name(finished, tmp_path):
+  workdir, _ = finished
+  module = zoo.create('lenet5_modern', num_classes=10)
+  variables = jax.jit(module.init)(
+    jax.random.key(0), np.zeros((1, 32, 32, 1), 'f')
+  )
+  weights.save(str(tmp_path / 'a.npz'), variables)
+  config = lenet5.get_config('smoke')
+  config.eval.members = f'lenet5_modern={tmp_path / "a.npz"}'
+  model = inference.load(config, str(workdir))
+  protocol, files = protocols.create(config, 'single'), [photographs.jpeg(0)]
+  each = [
+    inference.predict(inference.Model([n], *model[1:]), protocol, files, 8)
+    for n in model.networks
+  ]
+  found = inference.predict(model, protocol, files, 8)
+  assert np.abs(each[0] - each[1]).max() > 0.01
+  np.testing.assert_allclose(found, np.mean(each, 0), atol=1e-6)
+
+
 # Runs with JAX, NumPy and the standard library, far from our modules.
 ALONE = """
 import json, sys
