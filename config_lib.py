@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+import protocols
 import sources
 import zoo
 from errors import UserError, closest
-from eval_lib import PROTOCOLS
 
 
 def apply_overrides(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
@@ -157,11 +157,9 @@ def _check_batch(batch, parts, devices):
 
 
 def _check_names(config):
-  if config.eval.protocol not in PROTOCOLS:
-    raise UserError(
-      f"eval.protocol '{config.eval.protocol}' is unknown."
-      f'{closest(config.eval.protocol, PROTOCOLS)}'
-    )
+  protocols.requested(config)
+  if config.data.order not in ('rgb', 'bgr'):
+    raise UserError(f"data.order '{config.data.order}': rgb or bgr")
   name = config.model.name
   if name not in zoo.names():
     raise UserError(

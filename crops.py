@@ -120,13 +120,27 @@ def resized(encoded: bytes, shorter_side: int) -> np.ndarray:
   Returns:
     uint8 [H, W, 3], min(H, W) == shorter_side.
   """
-  height, width = image_size(encoded)
-  scale = shorter_side / min(height, width)
-  target = (
-    max(round(height * scale), shorter_side),
-    max(round(width * scale), shorter_side),
-  )
-  return _resize(decode(encoded, target), target)
+  return resized_to(encoded, (shorter_side,))[0]
+
+
+def resized_to(encoded: bytes, sides: Sequence[int]) -> list[np.ndarray]:
+  """Returns what `resized` does for each side, largest first, in one decoding.
+
+  In more where a smaller side would have been decoded at a smaller size.
+  """
+  size = image_size(encoded)
+  found: list[np.ndarray] = []
+  image = None
+  for side in sides:
+    height, width = (max(round(n * (side / min(size))), side) for n in size)
+    # libjpeg's sizes are 8, 4, 3, 2 and 1 eighths.
+    step = 2 if image is not None and image.shape[:2] == tuple(size) else 4 / 3
+    if image is None or (
+      image.shape[0] >= step * height - 2 and image.shape[1] >= step * width - 2
+    ):
+      image = decode(encoded, (height, width))
+    found.append(_resize(image, (height, width)))
+  return found
 
 
 def _resize(image, target, interpolation=cv2.INTER_LINEAR):

@@ -18,10 +18,6 @@ import input_pipeline
 from losses import Loss
 from sources import Source
 
-# Protocols by name; the name stands beside every number. 'single': one
-# forward pass of the whole image (LeNet-5, Section III-B).
-PROTOCOLS = ('single',)
-
 
 def rank_of_label(logits: jax.Array, labels: jax.Array) -> jax.Array:
   """Returns how many classes come before the label, int32 [N]; 0 is top-1.
@@ -117,6 +113,14 @@ def evaluate(
   count = total['count']
   if count != len(source):
     raise RuntimeError(f'evaluated {count} examples of {len(source)}')
+  return as_result(total, protocol, source.num_classes)
+
+
+def as_result(
+  total: dict[str, Any], protocol: str, num_classes: int
+) -> dict[str, Any]:
+  """Returns what `evaluate` does, of the sums over a split."""
+  count = total['count']
   result = {
     'loss': total['loss'] / count,
     'top1_error': (count - total['top1']) / count,
@@ -125,16 +129,26 @@ def evaluate(
     'count': count,
     'protocol': protocol,
   }
-  if source.num_classes <= 5:
+  if num_classes <= 5:
     del result['top5_error']
   return result
 
 
-def make_prepare(image_size: int, mean, std) -> Callable:
-  """Returns uint8 [N, H, W, C] -> float32 [N, size, size, C] for a network."""
+def make_prepare(image_size: int, mean, std, order: str = 'rgb') -> Callable:
+  """Returns uint8 [N, H, W, C] -> float32 for a network.
+
+  Args:
+    image_size: smaller images get a border of 0, to this side.
+    mean: of each channel, R, G, B whatever the order.
+    std: as `mean`.
+    order: of the channels that the network takes: 'rgb', 'bgr'.
+  """
 
   def prepare(images):
-    return augment.standardize(augment.pad_to(images, image_size), mean, std)
+    if max(images.shape[1:3]) < image_size:
+      images = augment.pad_to(images, image_size)
+    images = augment.standardize(images, mean, std)
+    return images[..., ::-1] if order == 'bgr' else images
 
   return prepare
 
@@ -146,11 +160,17 @@ def describe(data_name: str, result: dict[str, Any]) -> str:
     data_name: of the data set.
     result: as `evaluate` returns it.
   """
-  top5 = ''
+  top5 = cost = ''
   if 'top5_error' in result:
     top5 = f'top-5 {result["top5_error"]:.2%}, '
+  if 'passes' in result:
+    cost = (
+      f'; forward passes an image: {result["passes"]}, '
+      f'{result["images_per_second"]:,.1f} images/s'
+    )
+  scales = ', '.join(map(str, result.get('scales', ())))
   return (
-    f'{data_name} test, {result["protocol"]}: top-1 error '
-    f'{result["top1_error"]:.2%} ({result["wrong"]:,} of {result["count"]:,}), '
-    f'{top5}loss {result["loss"]:.4f}'
+    f'{data_name} test, {result["protocol"]}{" at " * bool(scales)}{scales}: '
+    f'top-1 error {result["top1_error"]:.2%} ({result["wrong"]:,} of '
+    f'{result["count"]:,}), {top5}loss {result["loss"]:.4f}{cost}'
   )

@@ -106,7 +106,9 @@ def create_experiment(
     module=module,
     loss=loss,
     augment=augmentation,
-    prepare=eval_lib.make_prepare(data.image_size, data.mean, data.std),
+    prepare=eval_lib.make_prepare(
+      data.image_size, data.mean, data.std, data.order
+    ),
     batch_sharding=input_pipeline.batch_sharding(mesh),
     train_source=train_source,
     eval_source=eval_source,

@@ -12,17 +12,14 @@ _STARTED = time.monotonic()  # before the slow imports, for the start-up time
 from absl import app, flags, logging  # noqa: E402
 from ml_collections import config_flags  # noqa: E402
 
+import command_line  # noqa: E402
 import compile_cache  # noqa: E402
 import config_lib  # noqa: E402
 import distributed  # noqa: E402
 import train_lib  # noqa: E402
-from errors import UserError, one_line  # noqa: E402
+from errors import UserError  # noqa: E402
 from preemption import PreemptedError, Preemption  # noqa: E402
 
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'configs/FILE.py[:key=value,...]', lock_config=True
-)
-_WORKDIR = flags.DEFINE_string('workdir', '', 'where everything is written')
 _MODE = flags.DEFINE_enum('mode', 'train', ['train', 'eval'], 'what to do')
 _COORDINATOR = flags.DEFINE_string(
   'coordinator',
@@ -40,29 +37,7 @@ _PEER_TIMEOUT = flags.DEFINE_integer(
 
 
 def _parse_flags(argv):
-  """As absl does, with one line and exit code 2 where it is not understood."""
-  try:
-    rest = flags.FLAGS(argv)
-    for name in ('config', 'workdir'):
-      if not flags.FLAGS[name].value:
-        raise UserError(f'--{name} is missing: see README.md')
-    _CONFIG.value.train  # noqa: B018  a missing file shows only when it is used
-    if rest[1:]:
-      raise UserError(f'stray argument {rest[1]!r}: flags are --name=value')
-  except UserError as error:
-    _fail(error)
-  except (AttributeError, KeyError) as error:  # "'lrr' Did you mean 'lr'?"
-    _fail(UserError(f'no config field {" ".join(str(error.args[0]).split())}'))
-  except (flags.Error, TypeError, ValueError) as error:
-    _fail(UserError(f'command line: {" ".join(str(error).split())}'))
-  except OSError as error:
-    _fail(UserError(f'--config: {one_line(error)}'))
-  return rest
-
-
-def _fail(error: UserError):
-  print(f'error: {error}', file=sys.stderr)
-  distributed.leave(UserError.EXIT_CODE)
+  return command_line.parse(argv, required=('config', 'workdir'))
 
 
 def _unraisable_hook(unraisable):
@@ -91,7 +66,7 @@ def main(_):
     compile_cache.enable()
     _run(preemption)
   except UserError as error:
-    _fail(error)
+    command_line.fail(error)
   except PreemptedError as error:
     print(f'preempted: {error}', file=sys.stderr)
     sys.exit(PreemptedError.EXIT_CODE)
@@ -101,15 +76,14 @@ def main(_):
 
 
 def _run(preemption):
+  config, workdir = command_line.CONFIG.value, command_line.WORKDIR.value
   config_lib.apply_overrides(
-    _CONFIG.value, config_flags.get_override_values(flags.FLAGS['config'])
+    config, config_flags.get_override_values(flags.FLAGS['config'])
   )
   if _MODE.value == 'eval':
-    train_lib.evaluate_only(_CONFIG.value, _WORKDIR.value)
+    train_lib.evaluate_only(config, workdir)
   else:
-    train_lib.train_and_evaluate(
-      _CONFIG.value, _WORKDIR.value, _STARTED, preemption
-    )
+    train_lib.train_and_evaluate(config, workdir, _STARTED, preemption)
 
 
 if __name__ == '__main__':

@@ -124,7 +124,7 @@ class Cropped:
     seed: int,
     max_errors: int = 0,
   ):
-    self._photos, self._geometry = photos, geometry
+    self.photos, self._geometry = photos, geometry
     self._seed, self._max_errors = seed, max_errors
     self._lock = threading.Lock()
     self._bad: dict[str, str] = {}  # every one so far, by key
@@ -134,7 +134,7 @@ class Cropped:
     self.image_shape = (size, size, 3)
 
   def __len__(self):
-    return len(self._photos)
+    return len(self.photos)
 
   def batch(
     self, indices: np.ndarray, positions: np.ndarray | None = None
@@ -155,7 +155,7 @@ class Cropped:
 
   def count_classes(self) -> np.ndarray | None:
     """See `sources.Source`."""
-    return self._photos.count_classes()
+    return self.photos.count_classes()
 
   def replaced(self) -> list[str]:
     """Returns the keys of what this process replaced since the last call."""
@@ -165,7 +165,7 @@ class Cropped:
 
   def _read(self, indices):
     try:
-      return self._photos.read(indices)
+      return self.photos.read(indices)
     except Exception:  # noqa: BLE001  one by one, to find which it is
       return [None] * len(indices)
 
@@ -176,7 +176,7 @@ class Cropped:
       key = 'unreadable'
       try:
         if photo is None:
-          (photo,) = self._photos.read(np.array([number]))
+          (photo,) = self.photos.read(np.array([number]))
         key = photo.key
         image = self._geometry(
           photo.encoded, self._generator(position), self.image_shape[0]

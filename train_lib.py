@@ -14,7 +14,9 @@ import checkpoints
 import config_lib
 import distributed
 import eval_lib
+import evaluation
 import input_pipeline
+import networks
 import sdlm
 import warm_start
 import workdir as workdir_lib
@@ -123,6 +125,8 @@ def _open_log(experiment, place, state):
   main, step = jax.process_index() == 0, int(state.step)
   if main:
     workdir_lib.record_start(place, experiment.config, step)
+    source = experiment.train_source
+    workdir_lib.record_classes(place, source.class_names, source.image_shape)
   batch_size = experiment.config.train.batch_size
   log = RunLog(place, step, experiment.steps, batch_size, writes=main)
   log.say(f'start       {_describe(experiment, state)}')
@@ -148,45 +152,25 @@ def _newest(store):
 def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   """Evaluates the newest checkpoint of `workdir`, or `init_from`.
 
-  Writes nothing. Raises UserError as `train_and_evaluate`.
+  Writes the results to `workdir`/results. Raises UserError as
+  `train_and_evaluate`.
 
   Returns:
-    What `eval_lib.evaluate` returns.
+    What `eval_lib.evaluate` returns, for the last of the protocols.
   """
   config_lib.check(config, jax.device_count())
+  evaluation.check(config)
   place = pathlib.Path(workdir).expanduser().absolute()
   distributed.check_same(config, None)
   workdir_lib.check_owner(place, config)
-  experiment = create_experiment(config)
   path = config.init_from or str(place)
+  given, config = config, networks.with_origin(config, path)
+  if config is not given and jax.process_index() == 0:
+    data = config.data
+    print(f'{path}: channels {data.order}, mean {data.mean}, std {data.std}')
+  experiment = create_experiment(config)
   variables = warm_start.load_variables(experiment, path)
-  result = _evaluate(experiment, _make_eval_step(experiment), variables)
-  if jax.process_index() == 0:
-    print(f'{path}: {eval_lib.describe(config.data.name, result)}')
-  return result
-
-
-def _make_eval_step(experiment):
-  return eval_lib.make_eval_step(
-    experiment.module,
-    experiment.loss,
-    experiment.prepare,
-    experiment.batch_sharding,
-  )
-
-
-def _evaluate(experiment, eval_step, variables, watch=iter):
-  config = experiment.config
-  return eval_lib.evaluate(
-    eval_step,
-    variables,
-    experiment.eval_source,
-    batch_size=config.eval.batch_size,
-    sharding=experiment.batch_sharding,
-    protocol=config.eval.protocol,
-    threads=config.data.threads,
-    watch=watch,
-  )
+  return evaluation.by_protocols(experiment, variables, path, place)
 
 
 class _Loop:
@@ -196,7 +180,7 @@ class _Loop:
     self.experiment, self.place = experiment, place
     self.store, self.log, self.started = store, log, started
     self.config = experiment.config
-    self.eval_step = _make_eval_step(experiment)
+    self.eval_step = evaluation.make_step(experiment)
     self.clock = Clock(self.config.train.batch_size)
 
   def run(self, state: TrainState, preemption: Preemption) -> dict[str, Any]:
@@ -328,7 +312,7 @@ class _Loop:
     return state
 
   def _evaluate(self, state, step):
-    result = _evaluate(
+    result = evaluation.evaluate(
       self.experiment, self.eval_step, state.variables, self.preemption.watch
     )
     if (self.log.last_eval or {}).get('step') == step:

@@ -1,16 +1,15 @@
 """Parameters from elsewhere: checkpoints of ours, and published weights."""
 
-import pathlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 import checkpoints
+import networks
 from errors import UserError
 from experiment import Experiment
 from train_step import TrainState, abstract_state
-from zoo import weights
 
 
 def load_variables(experiment: Experiment, path: str) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def load_variables(experiment: Experiment, path: str) -> dict[str, Any]:
   Raises:
     UserError: nothing there, damaged, or it does not fit.
   """
-  if _is_file(path):
+  if networks.is_file(path):
     return _published(experiment, path)
   target = abstract_state(experiment)
   field = 'average' if target.average else 'params'
@@ -52,7 +51,7 @@ def start_from(
         f"init_layers: the network has no layer '{name}', but "
         f'{", ".join(state.params)}'
       )
-  if _is_file(path):
+  if networks.is_file(path):
     loaded = _published(experiment, path)
   else:
     loaded = _from_checkpoint(experiment, path, layers)
@@ -79,16 +78,7 @@ def _from_checkpoint(experiment, path, layers):
   return {'params': state['params'], **state['model_state']}
 
 
-def _is_file(path):
-  return pathlib.Path(path).suffix in weights.SUFFIXES
-
-
 def _published(experiment, path):
-  model = dict(experiment.config.model)
-  name = model.pop('name')
   classes = experiment.train_source.num_classes
-  try:
-    variables = weights.load(name, path, num_classes=classes, **model)
-  except weights.WeightsError as error:
-    raise UserError(f'init_from: {error}') from None
+  variables = networks.read_file(experiment.config, path, classes)
   return jax.device_put(variables, experiment.replicated)

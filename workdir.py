@@ -3,9 +3,11 @@
 It holds
 
     config.json      the resolved config of the last start
+    classes.json     names of the classes, shape of the images: for predictions
     versions.jsonl   a line a start: time, step, code, libraries, devices
     metrics.jsonl, events.out.tfevents.*      see run_log.py
     checkpoints/, damaged_checkpoints/        see checkpoints.py
+    results/*.json   of --mode=eval, see evaluation.py
 """
 
 import datetime
@@ -17,6 +19,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -91,7 +94,7 @@ def check_owner(place: pathlib.Path, config: ConfigDict) -> dict[str, tuple]:
 
 def record_start(place: pathlib.Path, config: ConfigDict, step: int) -> None:
   """Writes config.json and appends to versions.jsonl."""
-  _write(place / 'config.json', json.dumps(as_json(config), indent=2) + '\n')
+  write(place / 'config.json', json.dumps(as_json(config), indent=2) + '\n')
   line = {
     'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'step': step,
@@ -100,6 +103,32 @@ def record_start(place: pathlib.Path, config: ConfigDict, step: int) -> None:
   }
   with (place / 'versions.jsonl').open('a') as file:
     file.write(json.dumps(line) + '\n')
+
+
+def record_classes(
+  place: pathlib.Path, names: Sequence[str], image_shape: Sequence[int]
+) -> None:
+  """Writes what a prediction needs to know of the data set."""
+  content = {'class_names': list(names), 'image_shape': list(image_shape)}
+  write(place / 'classes.json', json.dumps(content, indent=1) + '\n')
+
+
+def read_classes(
+  place: pathlib.Path,
+) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+  """Returns the arguments of `record_classes`, or None where it was not called.
+
+  Raises:
+    UserError: the file is damaged.
+  """
+  file = place / 'classes.json'
+  if not file.exists():
+    return None
+  try:
+    content = json.loads(file.read_text())
+    return tuple(content['class_names']), tuple(content['image_shape'])
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise UserError(f'{file} cannot be read: {error}') from None
 
 
 def versions() -> dict[str, Any]:
@@ -135,10 +164,12 @@ def _git_commit() -> str:
     return 'unknown'
 
 
-def _write(path, text):
+def write(path: pathlib.Path, content: str | bytes | bytearray) -> None:
   """Replaces a file at once, so that a kill leaves the old or the new one."""
   temporary = path.with_name(path.name + '.tmp')
-  temporary.write_text(text)
+  if isinstance(content, str):
+    content = content.encode()
+  temporary.write_bytes(content)
   temporary.replace(path)
 
 

@@ -74,7 +74,7 @@ def _set_caffe(config):
   """As models/bvlc_alexnet: solver.prototxt and train_val.prototxt."""
   config.data.mean = imagenet.CAFFE_MEAN
   config.train.update(batch_size=256, augment='flip')
-  config.train.augment_options = {}
+  config.train.augment_options = {}  # `update` would merge
   epochs = [
     imagenet.steps_in_epochs(step, 256)
     for step in (100_000, 200_000, 300_000, 400_000, 450_000)

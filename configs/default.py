@@ -26,7 +26,8 @@ def get_config() -> ConfigDict:
       'threads': 2,  # that fetch ahead; 0 is fastest for data in memory
       'image_size': 0,  # side of the network's input, pixels
       'mean': (0.0,),  # the network sees (pixel - mean) / std; pixels are
-      'std': (1.0,),  # 0 to 255; one value, or one a channel
+      'std': (1.0,),  # 0 to 255; one value, or one a channel, R, G, B
+      'order': 'rgb',  # of channels, as the network takes them; bgr
     },
     'model': {
       'name': '',  # a canonical name of the zoo; then the network's own fields
@@ -62,7 +63,13 @@ def get_config() -> ConfigDict:
     'eval': {
       'every': '1 epoch',
       'batch_size': 1000,  # any; changes no result
-      'protocol': 'single',  # single: one pass of the whole image
+      # With --mode=eval, several with commas between: single, center, ten_crop,
+      # dense, multi_crop, dense_and_multi_crop, crops144, multiscale; see
+      # protocols.py. '', and in training: single, for photographs center
+      'protocol': '',
+      'scales': (),  # shorter sides of photographs; (): the paper's
+      'members': '',  # of an ensemble, with commas between: workdirs, weights,
+      # NAME=PATH for another network of the zoo; besides --workdir or init_from
     },
     'checkpoint': {
       'every': '1 epoch',

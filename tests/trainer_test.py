@@ -48,7 +48,8 @@ def check_equals(workdir, whole):
 def test_a_run_leaves_what_the_readme_says(whole):
   names = {p.name.split('.out.')[0] for p in whole.iterdir()}
   assert names == {
-    'config.json', 'versions.jsonl', 'metrics.jsonl', 'events', 'checkpoints',
+    'config.json', 'classes.json', 'versions.jsonl', 'metrics.jsonl', 'events',
+    'checkpoints',
   }  # fmt: skip
   config = json.loads((whole / 'config.json').read_text())
   assert config['model']['name'] == 'lenet5'
@@ -268,8 +269,8 @@ def test_init_from_that_does_not_fit_names_the_first_difference(
     train_lib.train_and_evaluate(config, str(tmp_path / 'b'))
 
 
-def test_evaluate_only_counts_each_example_and_writes_nothing(whole):
-  before = sorted(p for p in whole.rglob('*'))
+def test_evaluate_only_counts_each_example_and_writes_its_result(whole):
+  before = sorted(whole.rglob('*'))
   results = [
     train_lib.evaluate_only(make_config(eval__batch_size=b), str(whole))
     for b in (7, 1000, 1001)
@@ -278,7 +279,12 @@ def test_evaluate_only_counts_each_example_and_writes_nothing(whole):
   for result in results:
     assert result['count'] == 1000
     assert result['top1_error'] == last['eval/top1_error']
-  assert sorted(p for p in whole.rglob('*')) == before
+  written = whole / 'results' / 'lenet5.mnist5k.single.json'
+  after = sorted(whole.rglob('*'))
+  assert sorted({*before, written.parent, written}) == after
+  content = json.loads(written.read_text())
+  assert content['result']['wrong'] == last['eval/wrong']
+  assert content['config']['model']['name'] == 'lenet5'
 
 
 @pytest.mark.parametrize('parts', [2, 4])

@@ -14,7 +14,6 @@ import time
 
 import cv2
 import numpy as np
-from absl import flags
 from ml_collections import ConfigDict
 
 import config_lib
@@ -23,7 +22,6 @@ import sources
 from errors import UserError
 from tools import command
 
-_OUT = flags.DEFINE_string('out', '', 'contact sheet to write, PNG')
 _SAMPLE = 64  # images of each split that are decoded
 _COLUMNS, _ROWS = 8, 3
 _TITLE = 16  # pixels above a column
@@ -132,10 +130,10 @@ def check(config: ConfigDict, out: str) -> None:
     print(f'sheet {out}')
 
 
-def main(config: ConfigDict) -> None:
+def main(config: ConfigDict, _: list[str]) -> None:
   """Does what the flags say."""
   try:
-    check(config, _OUT.value)
+    check(config, command.OUT.value)
   except cv2.error as error:
     raise UserError(str(error)) from None
 

@@ -1,32 +1,39 @@
-"""What the tools that take a config share: --config, and errors in a line."""
+"""How the tools run that take a config as main.py does."""
 
-import sys
 from collections.abc import Callable
 
-from absl import app
-from ml_collections import ConfigDict, config_flags
+from absl import app, flags, logging
+from ml_collections import ConfigDict
 
+import command_line
+import config_lib
 from errors import UserError
 
-# Once for all of them: a process may import several, and absl refuses a flag
-# that is defined twice.
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'configs/FILE.py[:key=value,...]', lock_config=True
-)
+# Here, since absl refuses a flag that two tools define.
+OUT = flags.DEFINE_string('out', '', 'the file to write')
+CLASSES = flags.DEFINE_string('classes', '', 'file with a class name a line')
 
 
-def run(do: Callable[[ConfigDict], None]) -> None:
-  """Parses the flags, calls `do` with the config, and exits; 2 on UserError."""
+def run(do: Callable[[ConfigDict, list[str]], int | None], stray=False) -> None:
+  """Parses the flags, calls `do`, and exits; with 2 after a UserError.
+
+  Args:
+    do: gets the config and the arguments that are no flags; may return an exit
+      code.
+    stray: whether there may be such arguments.
+  """
 
   def main(argv):
+    logging.set_verbosity(logging.FATAL)  # Orbax narrates what it reads
     try:
-      if argv[1:]:
-        raise UserError(f'stray argument {argv[1]!r}: flags are --name=value')
-      if _CONFIG.value is None:
-        raise UserError('--config is missing: see README.md')
-      do(_CONFIG.value)
+      return do(command_line.CONFIG.value, argv[1:])
     except UserError as error:
-      print(f'error: {error}', file=sys.stderr)
-      sys.exit(UserError.EXIT_CODE)
+      command_line.fail(error)
 
-  app.run(main)
+  app.run(main, flags_parser=lambda argv: command_line.parse(argv, stray=stray))
+
+
+def check(config: ConfigDict) -> None:
+  """Refuses nonsense; nothing is trained, so the batch size is no matter."""
+  config.train.batch_size = max(config.train.batch_size, 1)
+  config_lib.check(config, 1)

@@ -185,7 +185,7 @@ def describe(report: Report, topology: str) -> str:
   return '\n'.join(lines if kinds else [*lines, 'no collectives'])
 
 
-def main(config: ConfigDict) -> None:
+def main(config: ConfigDict, _: list[str]) -> None:
   """See the module's docstring."""
   report = compile_step(config, _TOPOLOGY.value, _BATCH.value)
   print(describe(report, _TOPOLOGY.value))

@@ -18,13 +18,24 @@ another shape.
     `save` (.npz), checkpoints of this codebase  all
 
 A hub id such as 'timm/vgg16.tv_in1k' is fetched where there is a network.
+
+Other people's weights want their own preprocessing, on pixels of 0 to 255:
+
+    .onnx                       channels B, G, R; minus 104, 117, 123 (VGG:
+                                103.939, 116.779, 123.68); GoogLeNet with
+                                Caffe's form of LRN
+    .pth, .pt, .safetensors     R, G, B; divided by 255, minus ImageNet's mean,
+                                divided by its standard deviation
+    .npz, checkpoints           as the config says
+
+That of the zoo's ResNet-50 is Caffe's by its form; its authors do not say.
 """
 
 import pathlib
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +49,34 @@ Path = tuple[str, ...]  # ('params', 'conv1', 'kernel')
 
 class WeightsError(ValueError):
   """A file that cannot be read, or does not fit; one line."""
+
+
+class Origin(NamedTuple):
+  """How weights were trained; `mean` and `std` are R, G, B of 0 to 255."""
+
+  order: str  # of the channels: rgb, bgr
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+  options: tuple[tuple[str, Any], ...] = ()  # of the network
+
+
+_TORCHVISION = Origin(
+  'rgb', (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+)  # 255 times (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225)
+
+
+def origin(name: str, path: str) -> Origin | None:
+  """Returns how published weights want their images; None: not known."""
+  suffix = pathlib.Path(path).suffix
+  if suffix in ('.pth', '.pt', '.safetensors'):
+    return _TORCHVISION
+  if suffix != '.onnx':
+    return None
+  mean = (123.0, 117.0, 104.0)
+  if name.startswith('vgg'):
+    mean = (123.68, 116.779, 103.939)
+  options = (('lrn', 'caffe'),) if name.startswith('googlenet') else ()
+  return Origin('bgr', mean, (1.0,), options)
 
 
 def load(name: str, path: str, **options: Any) -> dict[str, Any]:

@@ -1,0 +1,203 @@
+"""Writes docs/results.md: the papers' numbers, and ours where we have them.
+
+    python -m tools.results docs/results RUNS > docs/results.md
+
+Reads the files that `--mode=eval` leaves in WORKDIR/results, at any depth of
+the folders given. A number of ours stands there only if a file has it, which
+counts for a row if network, data, recipe, protocol, scales and number of
+networks are the same, and all images of the split were counted.
+"""
+
+import argparse
+import importlib
+import json
+import pathlib
+import sys
+from typing import Any
+
+import workdir as workdir_lib
+from errors import UserError
+from tools.reported import ROWS, Row
+
+_HEADER = """# Results
+
+Written by `python -m tools.results docs/results > docs/results.md`. Error in
+percent, top-1 / top-5: as reported, and ours, where a file of `--mode=eval` has
+the number. {counts}
+
+ImageNet is not free to pass on: its rows need a copy of yours, see
+`python -m tools.prepare_imagenet --help`. Train first with the same `--config`,
+or take other people's weights with `--config.init_from=FILE`.
+
+Protocols are those of [protocols.py](../protocols.py).
+"""
+# Data by name: what to get, and images of its split to test on.
+_DATA = {
+  'imagenet2012': ('ImageNet', 50_000),
+  'cifar10': ('CIFAR-10', 10_000),
+  'mnist': ('MNIST', 10_000),
+}
+# What of the config makes a row another one.
+_SAME = (
+  'model', 'data.name', 'data.geometry', 'train.augment', 'train.steps',
+  'train.epochs', 'optimizer',
+)  # fmt: skip
+
+
+def expected(row: Row) -> dict[str, Any]:
+  """Returns the config of a row, as JSON has it."""
+  path, *overrides = row.config.split(' --config.')
+  file, _, argument = path.partition(':')
+  module = importlib.import_module(file.removesuffix('.py').replace('/', '.'))
+  config = module.get_config(argument)
+  for override in overrides:
+    field, _, value = override.partition('=')
+    config.update_from_flattened_dict({field: value})
+  return workdir_lib.as_json(config)
+
+
+def _field(tree, path):
+  for part in path.split('.'):
+    tree = tree.get(part)
+  return tree
+
+
+def matches(row: Row, config: dict[str, Any], found: dict[str, Any]) -> bool:
+  """Returns whether a result file is one of a row with that config."""
+  result = found['result']
+  scales = tuple(result.get('scales', ()))
+  if not scales and result['protocol'] == 'center':
+    geometry = found['config']['data']['eval_geometry']
+    scales = (geometry.get('shorter_side', 256),)
+  return (
+    result['protocol'] == row.protocol
+    and result['count'] == _DATA[config['data']['name']][1]
+    and scales == row.scales
+    and len(found['networks']) == row.members
+    and all(_field(config, f) == _field(found['config'], f) for f in _SAME)
+  )
+
+
+def command(row: Row) -> str:
+  """Returns what one types for a row."""
+  parts = [
+    f'python main.py --mode=eval --config={row.config} --workdir=DIR',
+    f'--config.eval.protocol={row.protocol}',
+  ]
+  if row.scales:
+    parts.append(f'--config.eval.scales={",".join(map(str, row.scales))}')
+  if row.members > 1:
+    more = ','.join(f'DIR{i}' for i in range(2, row.members + 1))
+    parts.append(f'--config.eval.members={more}')
+  return ' '.join(parts)
+
+
+def read(folders: list[str]) -> list[dict[str, Any]]:
+  """Returns the result files in folders, at any depth, oldest first.
+
+  Raises:
+    UserError: a folder is not there, or a file is none of ours.
+  """
+  found = []
+  for folder in folders:
+    place = pathlib.Path(folder).expanduser()
+    if not place.is_dir():
+      raise UserError(f'{folder} is not a folder')
+    for file in sorted(place.rglob('*.json')):
+      if 'results' not in (p.name for p in file.parents):
+        continue
+      try:
+        content = json.loads(file.read_text())
+        content['result']['count'], content['config']['model']['name']
+        content['file'] = str(file)
+      except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{file} is no result file: {error!r}') from None
+      found.append(content)
+  return sorted(found, key=lambda content: content['time'])
+
+
+def _percent(top1, top5):
+  shown = ['-' if v is None else f'{v:.2f}' for v in (top1, top5)]
+  return ' / '.join(shown)
+
+
+def _ours(found):
+  result = found['result']
+  top5 = result.get('top5_error')
+  shown = _percent(
+    100 * result['top1_error'], None if top5 is None else 100 * top5
+  )
+  # Relative to the page, which is in docs/.
+  file = pathlib.Path(found['file']).as_posix().removeprefix('docs/')
+  return f'{shown} ([file]({file}))'
+
+
+def page(found: list[dict[str, Any]]) -> str:
+  """Returns docs/results.md."""
+  lines, used = [], set()
+  table = ''
+  for row in ROWS:
+    config = expected(row)
+    if row.table != table:
+      table = row.table
+      lines += [
+        f'\n## {table}\n',
+        '| network | protocol | reported | ours | command |',
+        '|---|---|---:|---:|---|',
+      ]
+    ours = f'needs {_DATA[config["data"]["name"]][0]}'
+    for i, content in enumerate(found):  # the last one is the newest
+      if matches(row, config, content):
+        ours = _ours(content)
+        used.add(i)
+    scales = ', '.join(map(str, row.scales))
+    protocol = f'{row.protocol} {scales}'.strip()
+    note = f' ({row.note})' * bool(row.note)
+    lines.append(
+      f'| {row.what}{note} | {protocol} | {_percent(row.top1, row.top5)} | '
+      f'{ours} | `{command(row)}` |'
+    )
+  others = [content for i, content in enumerate(found) if i not in used]
+  if others:
+    lines += _others(others)
+  return _HEADER.format(counts=_counts(used)) + '\n'.join(lines) + '\n'
+
+
+def _counts(used):
+  return f'Of {len(ROWS)} rows, {len(used)} were run here.'
+
+
+def _others(found):
+  """Runs that are no row of a paper: other data, networks or protocols."""
+  lines = [
+    '\n## Runs that are no row of a paper\n',
+    '| network | data | protocol | images | ours | devices |',
+    '|---|---|---|---:|---:|---|',
+  ]
+  for content in found:
+    result, config = content['result'], content['config']
+    scales = ', '.join(map(str, result.get('scales', ())))
+    members = len(content['networks'])
+    who = config['model']['name'] + f', {members} networks' * (members > 1)
+    protocol = f'{result["protocol"]} {scales}'.strip()
+    devices = content['versions']['devices']
+    lines.append(
+      f'| {who} | {config["data"]["name"]} | {protocol} | '
+      f'{result["count"]:,} | {_ours(content)} | {devices} |'
+    )
+  return lines
+
+
+def main(arguments: list[str] | None = None) -> None:
+  """Prints the page."""
+  parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+  parser.add_argument('folders', nargs='*', help='with result files')
+  try:
+    print(page(read(parser.parse_args(arguments).folders)), end='')
+  except UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(UserError.EXIT_CODE)
+
+
+if __name__ == '__main__':
+  main()
