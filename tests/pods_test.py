@@ -1,0 +1,151 @@
+"""Pods on loopback: death, silence, SIGTERM, other topologies, bad starts.
+
+Real processes, real signals. PREEMPTIONS=20 for a longer storm.
+"""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from conftest import run_main
+from pod import SMOKE, Pod, digests, record, train
+
+STEPS = 120
+ARGUMENTS = (
+  SMOKE,
+  '--config.train.batch_size=16',
+  f'--config.train.steps={STEPS}',
+  '--config.checkpoint.every=10 steps',
+  '--config.eval.every=60 steps',
+  '--config.eval.batch_size=100',
+)
+LONG = (*ARGUMENTS, '--config.train.steps=100000')
+RESTART = {1, 75, -6}  # error, preempted, SIGABRT: see docs/pods.md
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory):
+  """The run of two processes that nothing happens to."""
+  workdir = tmp_path_factory.mktemp('undisturbed') / 'run'
+  train(workdir, 2, 1, *ARGUMENTS)
+  return workdir
+
+
+def check_continues(workdir, undisturbed):
+  """The same command again ends as if nothing had happened."""
+  train(workdir, 2, 1, *ARGUMENTS)
+  assert digests(workdir, STEPS) == digests(undisturbed, STEPS)
+  assert record(workdir) == record(undisturbed)
+
+
+@pytest.mark.parametrize(
+  ('sent', 'to'),
+  [
+    (signal.SIGKILL, 1),
+    (signal.SIGKILL, 0),
+    (signal.SIGSTOP, 1),
+    (signal.SIGSTOP, 0),
+  ],
+)
+def test_others_end_when_one_is_lost(tmp_path, undisturbed, sent, to):
+  workdir = tmp_path / 'run'
+  with Pod(workdir, 2, 1, *ARGUMENTS, peer_timeout=10) as pod:
+    pod.wait_for_step(20)
+    pod.send(sent, to)
+    began = time.monotonic()
+    codes = pod.codes(timeout=60, skip=[to])
+    print(f'{sent.name} to {to}: {codes} in {time.monotonic() - began:.1f} s')
+    assert set(codes) <= RESTART
+  check_continues(workdir, undisturbed)
+
+
+@pytest.mark.parametrize('failing', [0, 1])
+def test_others_end_when_one_fails(tmp_path, failing):
+  with Pod(tmp_path / 'run', 2, 1, *LONG, fail=failing) as pod:
+    codes = pod.codes(timeout=60)
+    assert codes[failing] == 1
+    assert set(codes) <= RESTART
+    assert 'ValueError: failed on purpose' in pod.said(failing)
+
+
+@pytest.mark.parametrize('to', [(0,), (1,), (0, 1)])
+def test_sigterm_in_training_saves_and_leaves(tmp_path, undisturbed, to):
+  workdir = tmp_path / 'run'
+  with Pod(workdir, 2, 1, *ARGUMENTS) as pod:
+    pod.wait_for_step(20)
+    pod.send(signal.SIGTERM, *to)
+    assert pod.codes(timeout=60) == [75, 75]
+    assert 'preempted: saved' in pod.said()
+  check_continues(workdir, undisturbed)
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_sigterm_in_evaluation_saves_and_makes_up_for_it(tmp_path, processes):
+  arguments = (*ARGUMENTS, '--config.train.steps=20')
+  whole, workdir = tmp_path / 'whole', tmp_path / 'run'
+  train(whole, processes, 1, *arguments)
+  # One image at a time: long enough to be hit.
+  slow = (*arguments, '--config.eval.batch_size=1')
+  with Pod(workdir, processes, 1, *slow) as pod:
+    pod.wait_for_step(10)
+    time.sleep(1)
+    pod.send(signal.SIGTERM, processes - 1)
+    assert pod.codes(timeout=60) == [75] * processes
+  assert not any('eval/count' in line for line in record(workdir))
+  assert digests(workdir, 20) == digests(whole, 20)
+  train(workdir, processes, 1, *arguments)
+  assert record(workdir) == record(whole)
+  train(workdir, processes, 1, *arguments)  # and only once
+  assert record(workdir) == record(whole)
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_sigterm_before_the_first_step_leaves_at_once(tmp_path, processes):
+  workdir = tmp_path / 'run'
+  # A cache of its own, so that there is something to compile.
+  os.environ, kept = {**os.environ}, os.environ
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = str(tmp_path / 'cache')
+  try:
+    pod = Pod(workdir, processes, 1, *LONG)
+  finally:
+    os.environ = kept
+  with pod:
+    pod.wait_for_word('start ')
+    pod.send(signal.SIGTERM)
+    began = time.monotonic()
+    codes = pod.codes(timeout=60)
+    print(f'{codes} in {time.monotonic() - began:.2f} s')
+    assert 75 in codes
+    assert set(codes) <= RESTART
+  assert not list((workdir / 'checkpoints').iterdir())
+
+
+def test_second_sigterm_ends_at_once(tmp_path):
+  # Evaluation and save of a large batch: there is time for a second one.
+  with Pod(tmp_path / 'run', 1, 1, *LONG) as pod:
+    pod.wait_for_step(10)
+    pod.send(signal.SIGSTOP)
+    pod.send(signal.SIGTERM)
+    pod.send(signal.SIGCONT)
+    assert pod.codes(timeout=30) in ([75], [143])
+
+
+def test_random_preemptions_end_the_same(tmp_path, undisturbed):
+  """SIGTERM to one or both, at random moments; PREEMPTIONS=20 for more."""
+  rng = np.random.default_rng(0)
+  workdir = tmp_path / 'run'
+  seen = []
+  for _ in range(int(os.environ.get('PREEMPTIONS', '3'))):
+    with Pod(workdir, 2, 1, *ARGUMENTS) as pod:
+      pod.wait_for_word('start ')
+      time.sleep(rng.uniform(0, 4))
+      pod.send(signal.SIGTERM, *rng.permutation(2)[: rng.integers(1, 3)])
+      codes = pod.codes(timeout=60)
+    assert set(codes) <= {0, *RESTART}
+    seen.append((codes, max(p.name for p in workdir.glob('checkpoints/0*'))))
+  print(seen)
+  check_continues(workdir, undisturbed)
