@@ -271,12 +271,13 @@ def _check_digests(saved, state):
       raise DamagedError(f'digest of {name} does not match')
 
 
-def load_parameters(path: str, target: Any) -> Any:
-  """Reads params and model_state, verified, from another run's checkpoint.
+def load_parameters(path: str, target: Any, partial: bool = False) -> Any:
+  """Reads fields of the state, verified, from another run's checkpoint.
 
   Args:
     path: a step's directory, a checkpoints directory, or a workdir.
     target: {'params': ..., 'model_state': ...} of jax.ShapeDtypeStruct.
+    partial: what is there beyond the target is no error.
 
   Raises:
     UserError: nothing there, damaged, or it does not fit.
@@ -288,6 +289,10 @@ def load_parameters(path: str, target: Any) -> Any:
     saved = {_as_dict_key(k): v for k, v in saved.items()}
     fields = tuple(f"['{field}']" for field in target)
     saved = {k: v for k, v in saved.items() if k.startswith(fields)}
+    if partial:
+      wanted = jax.tree_util.tree_leaves_with_path(target)
+      names = {jax.tree_util.keystr(k) for k, _ in wanted}
+      saved = {k: v for k, v in saved.items() if k in names}
     _check_fit(saved, target, place)
     state = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(
       place / 'state',

@@ -92,6 +92,23 @@ def training_length(config: ConfigDict) -> Duration:
   return Duration(amount, name)
 
 
+def schedule_durations(config: ConfigDict) -> dict[str, Any]:
+  """Returns the fields of `schedule` that are durations, read.
+
+  Raises:
+    UserError: names the field.
+  """
+  fields: dict[str, Any] = {}
+  for field in ('boundaries', 'every', 'warmup'):
+    value = config.schedule.get(field)
+    where = f'schedule.{field}'
+    if isinstance(value, tuple | list):
+      fields[field] = [duration(text, where) for text in value]
+    elif value:
+      fields[field] = duration(value, where)
+  return fields
+
+
 def check(config: ConfigDict, devices: int) -> None:
   """Refuses what cannot work, before any file is read or program compiled.
 
@@ -105,8 +122,7 @@ def check(config: ConfigDict, devices: int) -> None:
   training_length(config)
   for section in ('eval', 'checkpoint'):
     duration(config[section].every, f'{section}.every')
-  for boundary in config.schedule.boundaries:
-    duration(boundary, 'schedule.boundaries')
+  schedule_durations(config)
   for field in (
     'train.batch_size',
     'train.microbatch',
@@ -121,6 +137,7 @@ def check(config: ConfigDict, devices: int) -> None:
   for field, value in (
     ('seed', config.seed),
     ('data.threads', config.data.threads),
+    ('data.max_errors', config.data.max_errors),
     ('checkpoint.keep_best', config.checkpoint.keep_best),
   ):
     if value < 0:
@@ -157,6 +174,8 @@ def _check_names(config):
       f"data.name '{config.data.name}' is unknown."
       f'{closest(config.data.name, sources.names())}'
     )
+  if config.data.on_error not in ('stop', 'skip'):
+    raise UserError(f"data.on_error '{config.data.on_error}': stop or skip")
   if config.optimizer.name == 'sdlm' and name != 'lenet5':
     raise UserError(
       "optimizer.name 'sdlm' knows the layers of model.name 'lenet5' only, "

@@ -7,15 +7,18 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 import augment
 import config_lib
+import crops
 import eval_lib
 import input_pipeline
 import losses
 import optimizers
+import photos
+import schedules
 import sources
 import zoo
 from errors import UserError
@@ -34,8 +37,8 @@ class Experiment:
   train_source: sources.Source
   eval_source: sources.Source
   steps: int
-  schedule: optimizers.Schedule
-  optimizer: optax.GradientTransformation
+  rate: schedules.Rate
+  optimizer: optax.GradientTransformationExtraArgs
 
   @property
   def replicated(self) -> NamedSharding:
@@ -50,13 +53,19 @@ class Experiment:
     return step * batch // period > (step - 1) * batch // period
 
 
-def create_experiment(config: ConfigDict) -> Experiment:
+def create_experiment(
+  config: ConfigDict, mesh: Mesh | None = None
+) -> Experiment:
   """Builds everything that a config names, cheapest checks first.
+
+  Args:
+    config: resolved.
+    mesh: of the devices to run on; by default all of this run.
 
   Raises:
     UserError: names the field, its value, and the way out.
   """
-  mesh = input_pipeline.mesh()
+  mesh = mesh or input_pipeline.mesh()
   config_lib.check(config, mesh.size)
   loss = losses.create(**config.loss)
   augmentation = augment.create(
@@ -64,8 +73,7 @@ def create_experiment(config: ConfigDict) -> Experiment:
   )
   data = config.data
   train_source, eval_source = (
-    sources.create(data.name, split, data.dir, **data.options)
-    for split in ('train', 'test')
+    create_source(config, split) for split in ('train', 'test')
   )
   try:
     module = zoo.create(num_classes=train_source.num_classes, **config.model)
@@ -75,14 +83,18 @@ def create_experiment(config: ConfigDict) -> Experiment:
   def steps_of(duration):
     return duration.steps(len(train_source), config.train.batch_size)
 
-  schedule = dict(config.schedule)
-  schedule['boundaries'] = [
-    steps_of(config_lib.duration(b, 'schedule.boundaries'))
-    for b in schedule['boundaries']
-  ]
+  schedule = {
+    field: (
+      [steps_of(v) for v in value]
+      if isinstance(value, list)
+      else steps_of(value)
+    )
+    for field, value in config_lib.schedule_durations(config).items()
+  }
   optimizer = dict(config.optimizer)
-  rate = optimizers.create_schedule(
-    schedule.pop('name'), optimizer.pop('learning_rate'), **schedule
+  rate = schedules.create(
+    learning_rate=optimizer.pop('learning_rate'),
+    **{**config.schedule, **schedule},
   )
   experiment = Experiment(
     config=config,
@@ -94,17 +106,50 @@ def create_experiment(config: ConfigDict) -> Experiment:
     train_source=train_source,
     eval_source=eval_source,
     steps=steps_of(config_lib.training_length(config)),
-    schedule=rate,
+    rate=rate,
     optimizer=optimizers.create(optimizer.pop('name'), rate, **optimizer),
   )
   _check_input(experiment)
   return experiment
 
 
-def sample_images(experiment: Experiment) -> jax.Array:
-  """Returns one image as the network takes it, zeros [1, size, size, C]."""
+def create_source(config: ConfigDict, split: str) -> sources.Source:
+  """Returns the split 'train' or 'test', photographs through their geometry.
+
+  Raises:
+    UserError: names the field, its value, and the way out.
+  """
+  data = config.data
+  found = sources.create(data.name, split, data.dir, **data.options)
+  field = {'train': 'geometry', 'test': 'eval_geometry'}[split]
+  cut = data[field].name != 'none'
+  if cut != isinstance(found, photos.Photos):
+    raise UserError(
+      f"data.{field}.name '{data[field].name}' does not go with data.name "
+      f"'{data.name}': "
+      + (
+        'its images have one size already, set none'
+        if cut
+        else f'photographs need one of {", ".join(crops.names())}'
+      )
+    )
+  if not isinstance(found, photos.Photos):
+    return found
+  return photos.Cropped(
+    found,
+    crops.create(f'data.{field}', data.image_size, **data[field]),
+    data.image_size,
+    config.seed,
+    # Every image of an evaluation counts, so none may be replaced.
+    data.max_errors if (data.on_error, split) == ('skip', 'train') else 0,
+  )
+
+
+def sample_images(experiment: Experiment) -> jax.ShapeDtypeStruct:
+  """Returns what one image is as the network takes it, [1, size, size, C]."""
   size = experiment.config.data.image_size
-  return jnp.zeros((1, size, size, experiment.train_source.image_shape[-1]))
+  shape = (1, size, size, experiment.train_source.image_shape[-1])
+  return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
 def _check_input(experiment):

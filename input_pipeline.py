@@ -14,7 +14,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from sources import Source, check_labels
+from arrays import check_labels
+from sources import Source
 
 AXIS = 'data'
 _BUFFERED_BATCHES = 4
@@ -90,7 +91,8 @@ def train_batches(
   rows = _local_rows(sharding, batch_size)
 
   def fetch(step: int) -> dict[str, np.ndarray]:
-    batch = source.batch(order(step * batch_size + rows))
+    positions = step * batch_size + rows
+    batch = source.batch(order(positions), positions)
     check_labels(batch['label'], source.num_classes, f'batch of step {step}')
     return batch
 

@@ -124,7 +124,7 @@ def make_refresh(experiment: 'Experiment'):
     # The first examples of the pass: a random choice, by (seed, step) alone.
     first = step * config.train.batch_size
     positions = first + np.arange(config.optimizer.samples)
-    batch = experiment.train_source.batch(order(positions))
+    batch = experiment.train_source.batch(order(positions), positions)
     batch = jax.device_put(batch, experiment.replicated)
     return refresh(state, batch['image'], batch['label'])
 

@@ -16,9 +16,11 @@ import distributed
 import eval_lib
 import input_pipeline
 import sdlm
+import warm_start
 import workdir as workdir_lib
 from errors import UserError
 from experiment import Experiment, create_experiment
+from photos import Cropped
 from preemption import PreemptedError, Preemption
 from run_log import Clock, RunLog
 from train_step import (
@@ -26,6 +28,7 @@ from train_step import (
   abstract_state,
   create_state,
   make_train_step,
+  recompute_statistics,
 )
 
 
@@ -110,12 +113,16 @@ def starting_state(
   if (found := store.restore_latest(target)) is not None:
     state, notes = found
     return state, [*notes, f'continues from {store.path(int(state.step))}']
+  config = experiment.config
+  if config.init_layers and not config.init_from:
+    raise UserError(
+      f'init_layers {", ".join(config.init_layers)} are to come from a trained '
+      'network: set --config.init_from, or give the argument start=glorot'
+    )
   state = create_state(experiment)
-  if not (path := experiment.config.init_from):
+  if not config.init_from:
     return state, []
-  wanted = {'params': target.params, 'model_state': target.model_state}
-  loaded = checkpoints.load_parameters(path, wanted)
-  return state._replace(**loaded), [f'parameters from {path}']
+  return warm_start.start_from(experiment, state)
 
 
 def _describe(experiment, state):
@@ -147,12 +154,8 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   distributed.check_same(config, None)
   workdir_lib.check_owner(place, config)
   experiment = create_experiment(config)
-  target = abstract_state(experiment)
   path = config.init_from or str(place)
-  state = checkpoints.load_parameters(
-    path, {'params': target.params, 'model_state': target.model_state}
-  )
-  variables = {'params': state['params'], **state['model_state']}
+  variables = warm_start.load_variables(experiment, path)
   result = _evaluate(experiment, _make_eval_step(experiment), variables)
   if jax.process_index() == 0:
     print(f'{path}: {eval_lib.describe(config.data.name, result)}')
@@ -198,7 +201,8 @@ class _Loop:
     first = step = int(state.step)
     last = self.experiment.steps
     if step and self._evaluation_due(step) and not self.store.evaluated(step):
-      self._evaluate_and_save(state, step)  # preempted before it was done
+      # preempted before it was done
+      state = self._evaluate_and_save(state, step)
     if step < last:
       state, step = self._train(state, step, last)
     self.store.wait()
@@ -233,7 +237,9 @@ class _Loop:
         self._read(*unread)
         unread = None
         with self.clock.paused():
-          self._evaluate_and_save(state, step, stop)
+          if step == last and not stop:
+            state = recompute_statistics(self.experiment, state)
+          state = self._evaluate_and_save(state, step, stop)
     return state, step
 
   def _evaluation_due(self, step):
@@ -258,7 +264,22 @@ class _Loop:
       self.log.write(step, {'time/startup_seconds': round(seconds, 3)})
     if step % self.config.train.log_every == 0 or step == self.experiment.steps:
       values = {f'train/{k}': float(v) for k, v in metrics.items()}
-      self.log.write(step, {**values, **self.clock.lap()})
+      lap = self.clock.lap()
+      self.log.write(step, {**values, **lap, **self._replaced(step)})
+
+  def _replaced(self, step):
+    """Says which photographs were replaced, and returns their number."""
+    source = self.experiment.train_source
+    if not isinstance(source, Cropped) or not (keys := source.replaced()):
+      return {}
+    self.log.say(
+      f'step {step}: {len(keys)} photographs could not be decoded and were '
+      f'replaced by the next one: {", ".join(keys[:3])}'
+      + ', ...'
+      * (len(keys) > 3)
+    )
+    # They are read ahead of the step: not a function of it alone.
+    return {'time/replaced_photographs': len(keys)}
 
   def _diverged(self, what):
     return UserError(
@@ -270,15 +291,21 @@ class _Loop:
   def _evaluate_and_save(self, state, step, stop=False):
     """Does what is due after a step; with `stop`, only saves and leaves.
 
+    Returns the state, changed where the schedule heeds the evaluation.
+
     An evaluation that a stop cuts short, or does not let begin, is missing in
     the manifest of the checkpoint: `run` makes up for it.
     """
-    if not _all_finite(state):
+    if not _all_finite((state.params, state.model_state)):
       raise self._diverged(f'a parameter is not finite after step {step}')
     result, best = None, self.log.best
     if self._evaluation_due(step) and not stop:
       try:
         result = self._evaluate(state, step)
+        opt_state = self.experiment.rate.observe(
+          state.opt_state, result['top1_error']
+        )
+        state = state._replace(opt_state=opt_state)
       except PreemptedError:
         stop = True
     better = (
@@ -294,6 +321,7 @@ class _Loop:
       raise PreemptedError(
         f'saved {self.store.path(step)}; the same command continues'
       )
+    return state
 
   def _evaluate(self, state, step):
     result = _evaluate(

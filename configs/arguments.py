@@ -7,13 +7,14 @@ Keys and their values are checked; a switch (`smoke`) is on when it is there.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from errors import UserError, closest
 
 
 def parse(
   text: str, choices: Mapping[str, Sequence[str]], switches: Sequence[str] = ()
-) -> dict[str, str | bool]:
+) -> dict[str, Any]:
   """Returns a value for every key and switch.
 
   Args:
@@ -25,7 +26,7 @@ def parse(
     UserError: unknown key, value or switch (names the closest), or a key that
       is given twice.
   """
-  result: dict[str, str | bool] = {k: v[0] for k, v in choices.items()}
+  result: dict[str, Any] = {k: v[0] for k, v in choices.items()}
   result |= dict.fromkeys(switches, False)
   given = set()
   for argument in filter(None, (text or '').split(',')):

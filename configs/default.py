@@ -11,11 +11,18 @@ def get_config() -> ConfigDict:
   """Returns the defaults; a config file fills in what is empty here."""
   fields = {
     'seed': 0,  # of initialisation, order of examples, augmentation, dropout
-    'init_from': '',  # checkpoint directory to take parameters from
+    'init_from': '',  # checkpoint directory or weights to take parameters from
+    'init_layers': (),  # only those of these layers; (): of all
     'data': {
-      'name': '',  # mnist5k, mnist, fashion_mnist, tfds, fake
+      'name': '',  # imagenet2012, folder, cifar10, mnist ...: `sources.names`
       'dir': '',  # where its files are; empty: fetched into the user's cache
       'options': {},  # further arguments of that source
+      # How photographs become crops of image_size, and the options of that:
+      # random_crop, scale_jitter, inception, center; none: they have one size.
+      'geometry': {'name': 'none'},  # in training
+      'eval_geometry': {'name': 'none'},  # in evaluation
+      'on_error': 'stop',  # at a photograph that cannot be decoded; skip:
+      'max_errors': 100,  # in training take the next, for so many of them
       'threads': 2,  # that fetch ahead; 0 is fastest for data in memory
       'image_size': 0,  # side of the network's input, pixels
       'mean': (0.0,),  # the network sees (pixel - mean) / std; pixels are
@@ -33,7 +40,11 @@ def get_config() -> ConfigDict:
       'epochs': config_dict.placeholder(float),  # or epochs
       'log_every': 100,  # steps
       'aux_weight': 0.3,  # of auxiliary heads' losses, GoogLeNet Section 5
-      'augment': 'none',  # none, distort
+      'average': 0.0,  # weight of the old in the Polyak average of the
+      # parameters, which is then what is evaluated; 0: no average
+      'statistics_batches': 0,  # training batches to compute the statistics of
+      # batch normalisation over, after the last step; 0: moving averages
+      'augment': 'none',  # none, distort, flip, lighting, photometric, pad_crop
       'augment_options': {},
     },
     'optimizer': {
@@ -44,7 +55,7 @@ def get_config() -> ConfigDict:
       'weight_decay': 0.0,  # coupled (L2)
     },
     'schedule': {
-      'name': 'step',
+      'name': 'step',  # step, exponential, plateau, until_error
       'boundaries': (),  # durations at which the rate changes
       'factors': (),  # the rates from there on, as multiples of the first
     },

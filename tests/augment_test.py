@@ -75,3 +75,91 @@ def test_unknown_augmentation_or_option_names_the_closest():
     augment.create('distorted')
   with pytest.raises(UserError, match="Did you mean 'squeeze'"):
     augment.create('distort', sqeeze=0.1)
+
+
+def images_of(n, seed=0):
+  rng = np.random.default_rng(seed)
+  return rng.integers(0, 256, (n, 6, 5, 3)).astype(np.uint8)
+
+
+def test_flip_is_a_mirror_for_half_of_the_images():
+  images = images_of(10_000)
+  out = np.asarray(augment.flip(jax.random.key(0), images))
+  mirrored = (out == images[:, :, ::-1]).all((1, 2, 3))
+  assert (mirrored | (out == images).all((1, 2, 3))).all()
+  assert 0.48 < mirrored.mean() < 0.52
+
+
+@pytest.mark.parametrize(
+  ('form', 'first'), [('code', 12.178), ('literal', 5.816)]
+)
+def test_lighting_shifts_along_the_components(form, first):
+  images = np.full((10_000, 2, 2, 3), 100, np.uint8)
+  out = np.asarray(augment.lighting(jax.random.key(0), images, form=form))
+  shift = out - 100
+  assert (shift == shift[:, :1, :1]).all()
+  components = np.array([
+    [-0.56351, -0.57618, -0.59200], [-0.71258, -0.02354, 0.70120],
+    [0.41796, -0.81698, 0.39731],
+  ])  # fmt: skip
+  along = shift[:, 0, 0] @ components.T
+  deviations = np.array([121.7801, 37.0939, 19.7208])
+  std = 0.1 * (deviations if form == 'code' else deviations**2 / 255)
+  np.testing.assert_allclose(along.std(0), std, rtol=0.03)
+  assert along.std(0)[0] == pytest.approx(first, rel=0.03)
+  assert np.abs(np.corrcoef(along.T) - np.eye(3)).max() < 0.04
+
+
+def test_photometric_is_three_blends_in_some_order():
+  images = images_of(64)
+  options = {'brightness': 0.0, 'contrast': 0.0, 'colour': 0.0}
+  same = augment.photometric(jax.random.key(1), images, **options)
+  flipped = augment.flip(jax.random.split(jax.random.key(1), 3)[0], images)
+  np.testing.assert_allclose(same, flipped, atol=1e-3)
+  grey = flipped @ np.array([0.299, 0.587, 0.114])
+  centres = {
+    'brightness': np.zeros_like(flipped, 'f'),
+    'contrast': np.broadcast_to(
+      grey.mean((1, 2))[:, None, None, None], flipped.shape
+    ),
+    'colour': np.broadcast_to(grey[..., None], flipped.shape),
+  }
+  for name, centre in centres.items():
+    out = augment.photometric(
+      jax.random.key(1), images, **{**options, name: 0.5}
+    )
+    factors = []
+    for i in range(len(images)):
+      inside = (np.asarray(out[i]) > 0.5) & (np.asarray(out[i]) < 254.5)
+      x = (np.asarray(flipped[i], 'f') - centre[i])[inside]
+      y = (np.asarray(out[i]) - centre[i])[inside]
+      factor = (x * y).sum() / (x * x).sum()
+      np.testing.assert_allclose(y, factor * x, atol=0.05)
+      factors.append(factor)
+    assert 0.5 <= min(factors) < 0.6
+    assert 1.4 < max(factors) <= 1.5
+
+
+def test_pad_crop_is_a_window_of_the_padded_image():
+  images, padding, fill = images_of(2_000), 2, (10.0, 20.0, 30.0)
+  out = np.asarray(
+    augment.pad_crop(jax.random.key(0), images, padding=padding, fill=fill)
+  )
+  padded = np.broadcast_to(np.array(fill), (2_000, 10, 9, 3)).copy()
+  padded[:, 2:-2, 2:-2] = images
+  seen = np.zeros((2, 5, 5), int)
+  for image, around in zip(out, padded, strict=True):
+    found = [
+      (mirror, y, x)
+      for mirror in (0, 1)
+      for y in range(5)
+      for x in range(5)
+      if np.allclose(
+        image[:, ::-1] if mirror else image,
+        around[y : y + 6, x : x + 5],
+        atol=1e-3,
+      )
+    ]
+    assert found
+    seen[found[0]] += 1
+  assert seen.min() > 15  # 40 expected of each

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import arrays
 import eval_lib
 import input_pipeline
 import losses
@@ -19,7 +20,7 @@ def parts():
   variables = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
   source = sources.create('mnist5k', 'test')
   images = source.batch(np.arange(101) * 9)
-  source = sources.ArraySource(
+  source = arrays.ArraySource(
     images['image'], images['label'], source.class_names
   )
   sharding = input_pipeline.batch_sharding(input_pipeline.mesh())

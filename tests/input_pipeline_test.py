@@ -90,7 +90,8 @@ def test_a_bad_record_stops_with_the_step(source, sharding):
     def __len__(self):
       return 100
 
-    def batch(self, indices):
+    def batch(self, indices, positions=None):
+      del positions
       return {**source.batch(indices), 'label': np.full(len(indices), 10)}
 
   with pytest.raises(UserError, match='batch of step 2: label 10'):

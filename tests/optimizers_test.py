@@ -8,6 +8,7 @@ import pytest
 
 import losses
 import optimizers
+import schedules
 import sdlm
 import zoo
 from configs import lenet5 as lenet5_config
@@ -16,10 +17,8 @@ from zoo import lenet5
 
 
 def test_step_decay_at_the_boundaries():
-  rate = optimizers.create_schedule(
-    'step', 0.5, boundaries=[10, 20], factors=[0.1, 0.02]
-  )
-  values = [float(rate(s)) for s in (0, 9, 10, 19, 20, 10**6)]
+  rate = schedules.create('step', 0.5, boundaries=[10, 20], factors=[0.1, 0.02])
+  values = [float(rate.by_step(s)) for s in (0, 9, 10, 19, 20, 10**6)]
   np.testing.assert_allclose(values, [0.5, 0.5, 0.05, 0.05, 0.01, 0.01], 1e-6)
 
 
@@ -38,7 +37,7 @@ def test_papers_rates_hold_in_the_papers_passes():
 
 @pytest.mark.parametrize('form', ['caffe', 'pytorch'])
 def test_momentum_forms_through_a_change_of_rate(form):
-  rate = optimizers.create_schedule('step', 0.1, boundaries=[3], factors=[0.1])
+  rate = schedules.create('step', 0.1, boundaries=[3], factors=[0.1])
   tx = optimizers.create(
     'momentum', rate, momentum=0.9, momentum_form=form, weight_decay=0.01
   )
@@ -59,9 +58,7 @@ def test_momentum_forms_through_a_change_of_rate(form):
 
 
 def test_bad_optimizers_are_refused():
-  def rate(step):
-    return step
-
+  rate = schedules.create('step', 0.1, boundaries=[], factors=[])
   fields = {'momentum': 0.9, 'momentum_form': 'caffe', 'weight_decay': 0.0}
   with pytest.raises(UserError, match="Did you mean 'momentum'"):
     optimizers.create('momentun', rate, **fields)
@@ -70,9 +67,9 @@ def test_bad_optimizers_are_refused():
   with pytest.raises(UserError, match="no field 'nesterov'"):
     optimizers.create('momentum', rate, **fields, nesterov=True)
   with pytest.raises(UserError, match='2 boundaries but 1 factors'):
-    optimizers.create_schedule('step', 0.1, boundaries=[1, 2], factors=[0.1])
+    schedules.create('step', 0.1, boundaries=[1, 2], factors=[0.1])
   with pytest.raises(UserError, match='must increase'):
-    optimizers.create_schedule('step', 0.1, boundaries=[2, 1], factors=[1, 1])
+    schedules.create('step', 0.1, boundaries=[2, 1], factors=[1, 1])
 
 
 curvature = jax.jit(sdlm.curvature, static_argnums=3)
@@ -140,7 +137,8 @@ def test_curvature_is_a_mean_and_not_negative(network):
 
 
 def test_sdlm_divides_each_gradient_by_mu_and_curvature():
-  tx = optimizers.create('sdlm', lambda step: 0.5, mu=0.02, samples=1)
+  rate = schedules.create('step', 0.5, boundaries=[], factors=[])
+  tx = optimizers.create('sdlm', rate, mu=0.02, samples=1)
   params = {'w': jnp.array([1.0, 1.0])}
   state = sdlm.with_curvature(tx.init(params), {'w': jnp.array([0.0, 0.98])})
   updates, _ = tx.update({'w': jnp.array([2.0, 2.0])}, state, params)

@@ -2,10 +2,13 @@
 
 import pathlib
 import pickle
+import sys
+import types
 
 import jax
 import numpy as np
 import pytest
+from safetensors import numpy as safetensors
 
 import zoo
 from zoo import weights
@@ -160,6 +163,71 @@ def test_damaged_files_are_refused(tmp_path):
     weights.load('vgg_e', str(tmp_path / 'missing.npz'))
   with pytest.raises(weights.WeightsError, match='not one of the kinds'):
     weights.load('vgg_e', str(tmp_path / 'a.h5'))
+
+
+def test_timms_names_of_vgg_are_torchvisions(tmp_path):
+  network = zoo.create('vgg_a', width=0.02, num_classes=10)
+  target = jax.eval_shape(
+    network.init, jax.random.key(0), np.zeros((1, 224, 224, 3), 'f')
+  )['params']
+  # timm/vgg11.tv_in1k: positions of the convolutions, then its own head.
+  convolutions = [f'features.{i}' for i in (0, 3, 6, 8, 11, 13, 16, 18)]
+  names = [*convolutions, 'pre_logits.fc1', 'pre_logits.fc2', 'head.fc']
+  rng, arrays = np.random.default_rng(0), {}
+  for name, layer in zip(names, target.values(), strict=True):
+    height, width, ins, outs = layer['kernel'].shape
+    shape = (outs, ins, height, width) if 'head' not in name else (outs, ins)
+    arrays[f'{name}.weight'] = rng.normal(size=shape).astype('f')
+    arrays[f'{name}.bias'] = rng.normal(size=outs).astype('f')
+  safetensors.save_file(arrays, str(tmp_path / 'a.safetensors'))
+  loaded = weights.load(
+    'vgg_a', str(tmp_path / 'a.safetensors'), width=0.02, num_classes=10
+  )['params']
+  for ours, theirs in (('fc6', 'pre_logits.fc1'), ('conv2_1', 'features.3')):
+    np.testing.assert_array_equal(
+      loaded[ours]['kernel'], arrays[f'{theirs}.weight'].transpose(2, 3, 1, 0)
+    )
+  np.testing.assert_array_equal(
+    loaded['fc8']['kernel'][0, 0], arrays['head.fc.weight'].T
+  )
+
+
+def test_a_hub_id_is_fetched_or_says_why_not(tmp_path, monkeypatch):
+  hub = types.ModuleType('huggingface_hub')
+  asked = []
+
+  def fetched(*arguments):
+    asked.append(arguments)
+    return str(tmp_path / 'missing.safetensors')
+
+  hub.hf_hub_download = fetched
+  monkeypatch.setitem(sys.modules, 'huggingface_hub', hub)
+  with pytest.raises(
+    weights.WeightsError, match=r'cannot be read|needs a pack'
+  ):
+    weights.load('vgg_d', 'timm/vgg16.tv_in1k')
+  assert asked == [('timm/vgg16.tv_in1k', 'model.safetensors')]
+
+  def offline(*_):
+    raise OSError('no network')
+
+  hub.hf_hub_download = offline
+  with pytest.raises(weights.WeightsError, match=r'no file here.*no network'):
+    weights.load('vgg_d', 'timm/vgg16.tv_in1k')
+
+
+def test_a_checkpoint_of_ours_is_loaded(finished, tmp_path):
+  workdir, _ = finished
+  variables = weights.load('lenet5', str(workdir), num_classes=10)
+  network = zoo.create('lenet5', num_classes=10)
+  target = jax.eval_shape(
+    network.init, jax.random.key(0), np.zeros((1, 32, 32, 1), 'f')
+  )
+  assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, target)
+  with pytest.raises(weights.WeightsError, match='lenet5_modern: '):
+    weights.load('lenet5_modern', str(workdir), num_classes=10)
+  with pytest.raises(weights.WeightsError, match='holds no checkpoint'):
+    weights.load('lenet5', str(tmp_path), num_classes=10)
 
 
 class Malicious:

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
+MOMENTUM = 0.9  # weight of the old running statistics
+
 
 class BatchNorm(nn.Module):
   """Batch normalisation over groups of images, Ioffe & Szegedy 2015.
@@ -23,7 +25,7 @@ class BatchNorm(nn.Module):
   """
 
   group: int = 32
-  momentum: float = 0.9
+  momentum: float = MOMENTUM
   epsilon: float = 1e-5
   dtype: DTypeLike = jnp.float32
 
@@ -51,5 +53,6 @@ class BatchNorm(nn.Module):
       keep = self.momentum
       for old, new in ((mean, means), (var, variances)):
         old.value = keep * old.value + (1 - keep) * new.mean((0, 1, 2, 3))
-    y = (y - means) * (lax.rsqrt(variances + self.epsilon) * scale) + offset
+    factor = lax.rsqrt(variances + self.epsilon) * scale
+    y = y * factor + (offset - means * factor)
     return y.reshape(x.shape).astype(self.dtype)

@@ -18,7 +18,7 @@ class Conv(NamedTuple):
   """A convolution, or a fully connected layer where `size` is the map's.
 
   `features` 0 stands for the number of classes. Weights start Gaussian with
-  `std` (0: He's), biases at `bias`.
+  `std` (0: Glorot's), biases at `bias`.
   """
 
   name: str
@@ -113,7 +113,9 @@ class Chain(nn.Module):
       fields['features'] = self.num_classes
       if row.features:
         fields['features'] = layers.scaled(row.features, self.width)
-      init = nn.initializers.normal(std) if std else layers.he_normal
+      init = nn.initializers.glorot_normal()
+      if std:
+        init = nn.initializers.normal(std)
       return layers.Conv(
         **fields, kernel_init=init, bias_init=bias, dtype=self.dtype
       )

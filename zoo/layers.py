@@ -4,6 +4,7 @@ Operations come in the form that measured fastest on CPU; where TPU and GPU
 want another one, `lax.platform_dependent` chooses when the program is lowered.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -47,9 +48,14 @@ def conv2d(
   _output_size(x, (height, width), stride, padding)
   if padding == pad(0):
     if (height, width) == (1, 1):
-      # As a product over channels: twice as fast with its gradients on CPU.
-      x = x[:, ::stride, ::stride]
-      return jnp.einsum('nhwi,io->nhwo', x, kernel[0, 0])
+      # As a product over channels: twice as fast with its gradients on CPU; on
+      # TPU a tenth more traffic in the step of ResNet-50.
+      return lax.platform_dependent(
+        x,
+        kernel,
+        cpu=functools.partial(_conv2d_1x1, stride=stride),
+        default=functools.partial(_conv2d, stride=stride),
+      )
     if x.shape[1:3] == (height, width):
       out = x.reshape(x.shape[0], -1) @ kernel.reshape(-1, outs)
       return out[:, None, None]
@@ -68,6 +74,11 @@ def _conv2d(x, kernel, stride=1, padding=pad(0)):  # noqa: B008
     padding,
     dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
   )
+
+
+def _conv2d_1x1(x, kernel, stride):
+  x = x[:, ::stride, ::stride]
+  return jnp.einsum('nhwi,io->nhwo', x, kernel[0, 0])
 
 
 def _output_size(x, window, stride, padding):

@@ -18,12 +18,14 @@ Differs from the paper in:
   - The classifier starts uniform within 1 / sqrt(fan-in): the paper is silent.
 """
 
+import functools
 import math
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import DTypeLike
 
 from zoo import layers
@@ -146,6 +148,8 @@ class ResNet(nn.Module):
       of none and up; both give 56x56.
     bn_group: images that share batch statistics: 32 in the authors' training,
       a GPU's share of 256.
+    scan: compiles the equal blocks of a stage once, as a loop. Variables are
+      the same. Convolutions in a loop are slow on CPU.
   """
 
   blocks: tuple[int, ...]
@@ -158,6 +162,7 @@ class ResNet(nn.Module):
   shortcut: str = 'A'
   padded_pool: bool = False
   bn_group: int = 32
+  scan: bool = False
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
@@ -181,24 +186,48 @@ class ResNet(nn.Module):
       x = nn.relu(x)
       x = MaxPool(3, 2, pad(int(padded)), not padded, name='pool1')(x)
     for stage, count in enumerate(self.blocks):
-      for i in range(count):
-        name = f's{stage + 1}' if self.cifar else f'conv{stage + 2}'
-        x = Block(
-          channels=scaled(channels[stage], self.width),
-          stride=2 if stage and i == 0 else 1,
-          bottleneck=self.bottleneck,
-          stride_at=1 if self.v1_5 else 0,
-          shortcut=self.shortcut,
-          group=self.bn_group,
-          dtype=self.dtype,
-          name=f'{name}_{i + 1}',
-        )(x, train)
+      stride = 2 if stage else 1
+      block = functools.partial(
+        Block,
+        channels=scaled(channels[stage], self.width),
+        bottleneck=self.bottleneck,
+        stride_at=1 if self.v1_5 else 0,
+        shortcut=self.shortcut,
+        group=self.bn_group,
+        dtype=self.dtype,
+      )
+      name = f's{stage + 1}' if self.cifar else f'conv{stage + 2}'
+      names = [f'{name}_{i + 1}' for i in range(count)]
+      x = block(stride=stride, name=names[0])(x, train)
+      if self.scan and not self.is_initializing():
+        x = self._scan(block(stride=1, parent=None), names[1:], x, train)
+        continue
+      for name in names[1:]:
+        x = block(stride=1, name=name)(x, train)
     x = AveragePool(8 if self.cifar else 7, name='avgpool')(x)
     init = layers.uniform_within(1 / math.sqrt(x.shape[-1]))
     fc = Conv(
       self.num_classes, 1, kernel_init=init, dtype=self.dtype, name='fc'
     )
     return layers.squeeze_map(fc(x).astype(jnp.float32))
+
+  def _scan(self, block, names, x, train):
+    """Runs equal blocks as one loop over their variables, stacked."""
+    held = {k: v for k, v in self.variables.items() if names[0] in v}
+    stacked = {
+      kind: jax.tree.map(lambda *a: jnp.stack(a), *(of[n] for n in names))
+      for kind, of in held.items()
+    }
+    changes = ['batch_stats'] if train else []
+
+    def body(x, variables):
+      return block.apply(variables, x, train, mutable=changes)
+
+    x, new = lax.scan(body, x, stacked)
+    for i, name in enumerate(names):
+      for kind, of in new.items():
+        self.put_variable(kind, name, jax.tree.map(lambda a: a[i], of))  # noqa: B023
+    return x
 
 
 def create(name: str, **fields) -> ResNet:
@@ -213,9 +242,15 @@ def create(name: str, **fields) -> ResNet:
     column = TABLE_1[depth]
     fixed = {**column._asdict(), 'v1_5': suffix == 'v1_5'}
     default, group = 'B' if column.bottleneck else 'A', 32
+  if plain and fields.get('shortcut', 'none') != 'none':
+    raise ValueError(
+      f"shortcut is '{fields['shortcut']}': {name} is the network without; "
+      f'with them it is resnet{depth}'
+    )
   options: dict[str, Any] = {
     'shortcut': 'none' if plain else default,
     'bn_group': group,
     'padded_pool': suffix == 'v1_5',
+    'scan': depth == 1202,  # as one program it compiles for many minutes
   }
   return ResNet(**fixed, **(options | fields))

@@ -15,7 +15,9 @@ another shape.
                                                  resnet50/101/152_v1_5;
                                                  resnet18/34 (shortcut='B',
                                                  padded_pool=True)
-    `save` (.npz)                                all
+    `save` (.npz), checkpoints of this codebase  all
+
+A hub id such as 'timm/vgg16.tv_in1k' is fetched where there is a network.
 """
 
 import pathlib
@@ -43,7 +45,8 @@ def load(name: str, path: str, **options: Any) -> dict[str, Any]:
 
   Args:
     name: of the zoo.
-    path: .onnx, .pth, .pt, .safetensors or .npz.
+    path: .onnx, .pth, .pt, .safetensors or .npz; a checkpoint, or a workdir
+      for its newest; or OWNER/MODEL of the Hugging Face hub.
     **options: of the network; `num_classes` is 1000 by default.
 
   Raises:
@@ -52,6 +55,10 @@ def load(name: str, path: str, **options: Any) -> dict[str, Any]:
     ValueError: unknown name or option.
   """
   file = pathlib.Path(path).expanduser()
+  if file.is_dir():
+    return _load_checkpoint(name, path, options)
+  if re.fullmatch(r'[\w-]+/[\w.-]+', path) and not file.exists():
+    file = _fetch(path)
   if file.suffix not in _READERS:
     raise WeightsError(
       f'{path}: not one of the kinds {", ".join(sorted(_READERS))}'
@@ -72,6 +79,50 @@ def load(name: str, path: str, **options: Any) -> dict[str, Any]:
   return _convert(name, path, arrays, rule(name), options)
 
 
+def _target(name, options) -> dict[str, Any]:
+  network = zoo.create(name, **options)
+  image = jax.ShapeDtypeStruct((1, *zoo.image_shape(name)), jnp.float32)
+  target = jax.eval_shape(network.init, jax.random.key(0), image)
+  return {k: v for k, v in target.items() if k != 'aux_logits'}
+
+
+def _load_checkpoint(name, path, options):
+  import checkpoints  # noqa: PLC0415  not there where the zoo was lifted out
+  from errors import UserError  # noqa: PLC0415
+
+  target = _target(name, options)
+  params = target.pop('params')
+  everywhere = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  wanted = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
+    {'params': params, 'model_state': target},
+  )
+  try:
+    state = checkpoints.load_parameters(path, wanted)
+  except UserError as error:
+    raise WeightsError(f'{name}: {error}') from error
+  return {'params': state['params'], **state['model_state']}
+
+
+def _fetch(hub_id) -> pathlib.Path:
+  """Downloads the weights of a model of the hub once, into its own cache."""
+  try:
+    import huggingface_hub  # noqa: PLC0415
+
+    found = huggingface_hub.hf_hub_download(hub_id, 'model.safetensors')
+  except ImportError:
+    raise WeightsError(
+      f'{hub_id}: fetching it needs pip install huggingface_hub safetensors'
+    ) from None
+  except Exception as error:  # of the network, the hub, or the file system
+    reason = ' '.join(str(error).split())[:200]
+    raise WeightsError(
+      f'{hub_id} is no file here, and could not be fetched from the hub: '
+      f'{reason}'
+    ) from error
+  return pathlib.Path(found)
+
+
 def save(path: str, variables: dict[str, Any]) -> None:
   """Writes variables as .npz, names joined with '/'."""
   leaves = jax.tree_util.tree_leaves_with_path(variables)
@@ -84,10 +135,7 @@ def _joined(keys) -> str:
 
 
 def _convert(name, path, arrays, source_name, options):
-  network = zoo.create(name, **options)
-  image = jax.ShapeDtypeStruct((1, *zoo.image_shape(name)), jnp.float32)
-  target = jax.eval_shape(network.init, jax.random.key(0), image)
-  target = {k: v for k, v in target.items() if k != 'aux_logits'}
+  target = _target(name, options)
   if name.startswith('googlenet'):  # published files have the main path only
     target['params'] = {
       k: v for k, v in target['params'].items() if not k.startswith('aux')
@@ -158,9 +206,19 @@ def _read_safetensors(file) -> Arrays:
   return _without_counters(load_file(str(file)))
 
 
+# timm's head of VGG, and torchvision's.
+_TIMM = {'pre_logits.fc1': '0', 'pre_logits.fc2': '3', 'head.fc': '6'}
+
+
 def _without_counters(arrays):
+  """Drops what is no weight; timm's names of VGG become torchvision's."""
+  kept = {k: v for k, v in arrays.items() if 'num_batches_tracked' not in k}
+  if 'pre_logits.fc1.weight' not in kept:
+    return kept
   return {
-    k: v for k, v in arrays.items() if not k.endswith('num_batches_tracked')
+    f'classifier.{_TIMM[layer]}.{kind}' if layer in _TIMM else key: value
+    for key, value in kept.items()
+    for layer, _, kind in [key.rpartition('.')]
   }
 
 
@@ -280,3 +338,4 @@ _READERS = {
   '.safetensors': (_read_safetensors, _torch_rule),
   '.npz': (_read_npz, _own_rule),
 }
+SUFFIXES = frozenset(_READERS)

@@ -1,0 +1,162 @@
+"""ResNet against the model of Flax's imagenet example, on this machine.
+
+    python -m benchmarks.flax_resnet                  # a train step, ResNet-50
+    python -m benchmarks.flax_resnet --compile        # compiling, ResNet-152
+
+The peer is written here after google/flax, examples/imagenet/models.py: its
+convolutions and batch normalisation are Flax's, its stride is in the 3x3. Both
+sides: softmax loss, momentum SGD with coupled decay, float32, one fixed batch.
+Steps take turns in one process; the ratio is the median over pairs of rounds,
+above 1 where ours is faster.
+"""
+
+import argparse
+import functools
+import statistics
+import time
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+import zoo
+
+STAGES = {50: (3, 4, 6, 3), 152: (3, 8, 36, 3)}
+
+
+class Bottleneck(nn.Module):
+  """The example's BottleneckResNetBlock."""
+
+  filters: int
+  strides: int
+
+  @nn.compact
+  def __call__(self, x, train):
+    """[N, H, W, C] -> [N, H / strides, W / strides, 4 filters]."""
+    norm = functools.partial(
+      nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=1e-5
+    )
+    conv = functools.partial(nn.Conv, use_bias=False)
+    strides = (self.strides,) * 2
+    y = nn.relu(norm()(conv(self.filters, (1, 1))(x)))
+    y = nn.relu(norm()(conv(self.filters, (3, 3), strides)(y)))
+    y = norm(scale_init=nn.initializers.zeros)(
+      conv(4 * self.filters, (1, 1))(y)
+    )
+    if x.shape != y.shape:
+      x = norm()(conv(4 * self.filters, (1, 1), strides)(x))
+    return nn.relu(x + y)
+
+
+class Example(nn.Module):
+  """The example's ResNet."""
+
+  stages: tuple[int, ...]
+
+  @nn.compact
+  def __call__(self, x, train=False):
+    """[N, H, W, 3] -> [N, 1000]."""
+    x = nn.Conv(64, (7, 7), (2, 2), [(3, 3), (3, 3)], use_bias=False)(x)
+    x = nn.relu(nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5)(x))
+    x = nn.max_pool(x, (3, 3), (2, 2), 'SAME')
+    for i, count in enumerate(self.stages):
+      for j in range(count):
+        x = Bottleneck(64 * 2**i, 2 if i and j == 0 else 1)(x, train)
+    return nn.Dense(1000)(x.mean((1, 2)))
+
+
+def make_step(network, images, labels):
+  """Returns a jitted step and its first state."""
+  variables = network.lazy_init(
+    jax.random.key(0), jax.ShapeDtypeStruct((1, *images.shape[1:]), 'float32')
+  )
+  optimizer = optax.chain(
+    optax.add_decayed_weights(1e-4), optax.sgd(0.1, momentum=0.9)
+  )
+
+  def loss_of(params, stats):
+    logits, new = network.apply(
+      {'params': params, 'batch_stats': stats},
+      images,
+      train=True,
+      mutable=['batch_stats'],
+    )
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return loss.mean(), new['batch_stats']
+
+  @functools.partial(jax.jit, donate_argnums=(0, 1, 2))
+  def step(params, stats, moments):
+    grads, stats = jax.grad(loss_of, has_aux=True)(params, stats)
+    updates, moments = optimizer.update(grads, moments, params)
+    return optax.apply_updates(params, updates), stats, moments
+
+  params = variables['params']
+  return step, (params, variables['batch_stats'], optimizer.init(params))
+
+
+def seconds_of_steps(networks, batch, rounds):
+  """Prints seconds a step of each network, and ratios over rounds."""
+  images = jax.random.normal(jax.random.key(1), (batch, 224, 224, 3))
+  labels = jnp.zeros(batch, jnp.int32)
+  steps, times = {}, {name: [] for name in networks}
+  for name, network in networks.items():
+    steps[name] = make_step(network, images, labels)
+  for number in range(rounds + 1):
+    for name, (step, state) in steps.items():
+      start = time.perf_counter()
+      state = jax.block_until_ready(step(*state))
+      if number:  # the first compiles
+        times[name].append(time.perf_counter() - start)
+      steps[name] = step, state
+  ours, theirs = times.values()
+  ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+  print(
+    f'batch {batch}, jax {jax.__version__}: ours {statistics.median(ours):.2f}'
+    f' s, the example {statistics.median(theirs):.2f} s, ratio '
+    f'{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})'
+  )
+
+
+def seconds_to_compile(networks, batch):
+  """Prints seconds to trace and to compile a train step of each network."""
+  jax.config.update('jax_enable_compilation_cache', False)
+  images = jnp.zeros((batch, 224, 224, 3))
+  labels = jnp.zeros(batch, jnp.int32)
+  for name, network in networks.items():
+    step, state = make_step(network, images, labels)
+    start = time.perf_counter()
+    lowered = step.lower(*state)
+    traced = time.perf_counter()
+    lowered.compile()
+    print(
+      f'{name}: traced in {traced - start:.1f} s, compiled in '
+      f'{time.perf_counter() - traced:.1f} s'
+    )
+
+
+def main():
+  """See the module's docstring."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('--batch', type=int, default=16)
+  parser.add_argument('--rounds', type=int, default=3)
+  parser.add_argument('--compile', action='store_true')
+  args = parser.parse_args()
+  group = {'bn_group': args.batch}
+  if args.compile:
+    networks = {
+      'the example, ResNet-152': Example(STAGES[152]),
+      'resnet152_v1_5': zoo.create('resnet152_v1_5', **group),
+      'resnet152_v1_5, scan': zoo.create('resnet152_v1_5', scan=True, **group),
+    }
+    seconds_to_compile(networks, args.batch)
+    return
+  networks = {
+    'ours': zoo.create('resnet50_v1_5', **group),
+    'the example': Example(STAGES[50]),
+  }
+  seconds_of_steps(networks, args.batch, args.rounds)
+
+
+if __name__ == '__main__':
+  main()

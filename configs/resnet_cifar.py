@@ -1,0 +1,81 @@
+"""ResNet and its plain nets on CIFAR-10: He et al. 2015, Section 4.2.
+
+    --config=configs/resnet_cifar.py:ARGUMENTS    the first value is the default
+
+    variant=resnet20_cifar|resnet32_cifar|resnet44_cifar|resnet56_cifar|
+            resnet110_cifar|resnet1202_cifar|plain20_cifar|plain32_cifar|
+            plain44_cifar|plain56_cifar
+    data=cifar10|fashion_mnist|mnist5k|fake
+    smoke                     3 steps of 32 images, for a look
+
+Choices where the paper is silent or unclear:
+  - Trains on all 50,000 images, as its results; its schedule was chosen on
+    45,000.
+  - The mean of each channel in place of the mean of each pixel.
+  - Statistics of batch normalisation are of 64 images: 128 on two GPUs.
+  - ResNet-110: the rate is 0.01 until a batch has less than 80 % of training
+    error; the paper does not say over how many images.
+"""
+
+from ml_collections import ConfigDict
+
+import zoo
+from configs import arguments, default
+from zoo import resnet
+
+CHOICES = {
+  'variant': resnet.CIFAR,
+  'data': ('cifar10', 'fashion_mnist', 'mnist5k', 'fake'),
+}
+MEANS = {  # fb.resnet.torch, datasets/cifar10.lua; the others: their own
+  'cifar10': (125.3, 123.0, 113.9),
+  'fashion_mnist': (72.94,),
+  'mnist5k': (33.3,),
+  'fake': (127.5,),
+}
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  """Returns the config for the arguments in the module's docstring."""
+  args = arguments.parse(arg, CHOICES, switches=('smoke',))
+  config = default.get_config()
+  name, mean = args['variant'], MEANS[args['data']]
+  config.model.name = name
+  config.model.update(zoo.options(name))
+  fake = {'shape': (32, 32, 3), 'num_classes': 10, 'examples': 4096}
+  config.data.update(
+    name=args['data'],
+    options=fake if args['data'] == 'fake' else {},
+    threads=0,
+    image_size=32,
+    mean=mean,
+    std=(1.0,),  # the mean is subtracted, no more
+  )
+  config.train.update(
+    batch_size=128,
+    steps=64_000,
+    augment='pad_crop',
+    augment_options={'padding': 4, 'fill': mean},
+  )
+  config.optimizer.update(
+    learning_rate=0.1,
+    momentum=0.9,
+    momentum_form='caffe',
+    weight_decay=1e-4,
+  )
+  config.schedule = {
+    'name': 'step',
+    'boundaries': ('32000 steps', '48000 steps'),
+    'factors': (0.1, 0.01),
+  }
+  if name == 'resnet110_cifar':
+    config.schedule = {
+      **config.schedule,
+      'name': 'until_error',
+      'start': 0.1,
+      'error': 0.8,
+    }
+  if args['smoke']:
+    config.train.update(batch_size=32, steps=3, log_every=1)
+    config.model.bn_group = 32
+  return config

@@ -1,0 +1,82 @@
+"""VGG on ImageNet: Simonyan & Zisserman 2014, Sections 2.1 and 3.1.
+
+    --config=configs/vgg.py:ARGUMENTS         the first value is the default
+
+    variant=vgg_d|vgg_a|vgg_a_lrn|vgg_b|vgg_c|vgg_e
+    data=imagenet2012|folder|fake
+    scale=256|384|jitter      shorter side S of training images; jitter: 256-512
+    start=pretrained|glorot   pretrained: deeper nets take layers of A, from
+                              --config.init_from; glorot: none needed
+    smoke                     3 steps of 8 images, for a look
+    pod                       not the paper's: batches of 2,048, warm-up
+
+Section 3.1: S = 384 and jitter start from a trained net of the same variant
+(--config.init_from, all layers); 384 at a rate of 1e-3.
+
+Choices where the paper is silent or unclear:
+  - "decreased by a factor of 10 when the validation accuracy stopped improving"
+    three times: after 5 epochs without a new lowest top-1 error.
+  - Of A, "the first four convolutional layers" are copied by shape, to conv1_1,
+    conv2_1, conv3_1 and conv3_2.
+  - Biases decay like weights, at the same rate.
+  - Random layers have a deviation of 0.01, as in AlexNet and Caffe, not the
+    0.1 of "variance 10^-2": see zoo/vgg.py.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import arguments, imagenet
+
+CHOICES = {
+  'variant': ('vgg_d', 'vgg_a', 'vgg_a_lrn', 'vgg_b', 'vgg_c', 'vgg_e'),
+  'data': imagenet.DATA,
+  'scale': ('256', '384', 'jitter'),
+  'start': ('pretrained', 'glorot'),
+}
+SIDES = {'256': (256, 256), '384': (384, 384), 'jitter': (256, 512)}
+TEST_SIDES = {'256': 256, '384': 384, 'jitter': 384}  # Section 4.1
+OF_A = ('conv1_1', 'conv2_1', 'conv3_1', 'conv3_2', 'fc6', 'fc7', 'fc8')
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  """Returns the config for the arguments in the module's docstring."""
+  args = arguments.parse(arg, CHOICES, imagenet.SWITCHES)
+  config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
+  smallest, largest = SIDES[args['scale']]
+  imagenet.set_geometry(
+    config,
+    {'name': 'scale_jitter', 'smallest': smallest, 'largest': largest},
+    imagenet.center(TEST_SIDES[args['scale']]),
+  )
+  config.data.mean = (123.68, 116.779, 103.939)  # of the released networks
+  config.train.update(
+    batch_size=256,
+    # "after 370K iterations (74 epochs)"
+    epochs=imagenet.steps_in_epochs(370_000, 256),
+    augment='lighting',  # Section 2.1: flips and colour as AlexNet's
+    augment_options={'std': 0.1, 'form': 'code'},
+  )
+  config.optimizer.update(
+    learning_rate=1e-3 if args['scale'] == '384' else 1e-2,
+    momentum=0.9,
+    momentum_form='caffe',
+    weight_decay=5e-4,
+  )
+  config.schedule = {
+    'name': 'plateau',
+    'factor': 0.1,
+    'patience': 5,
+    'drops': 3,
+  }
+  if args['pod']:
+    config.schedule = {
+      'name': 'step',
+      'boundaries': ('30 epochs', '50 epochs', '65 epochs'),
+      'factors': (0.1, 0.01, 0.001),
+    }
+  config.model.initializer = 'caffe'
+  if args['start'] == 'glorot' or args['smoke']:
+    config.model.initializer = 'glorot'
+  elif args['scale'] == '256' and not args['variant'].startswith('vgg_a'):
+    config.init_layers = OF_A
+  return imagenet.finish(config, args)

@@ -1,0 +1,302 @@
+"""Encoded photographs -> uint8 crops, on the host.
+
+A geometry is a function
+
+    (encoded, rng, size, **options) -> uint8 [size, size, 3], RGB
+
+of the bytes of a file, a NumPy generator and the side of the crop. Flips, and
+all that changes colours, run on the device: `augment.py`.
+
+The papers do not say how they resize. Here it is OpenCV's bilinear form, as
+Caffe's tools have it, which looks at two pixels a side and so blurs too little
+where an image shrinks to less than half. It never does: such an image is
+decoded at half its size or less (1/2, 3/8, 1/4, 1/8), where libjpeg leaves out
+the high frequencies of every block. Those pixels differ a little from the full
+image's, averaged. Photographs of ImageNet's usual 500x375 are not touched by
+this. A position in EXIF is ignored, as the papers' tools do.
+
+A comment gives a paper's section where a number is from a paper.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from errors import UserError, closest, select
+
+# Threads are Grain's: one a batch. OpenCV's own would take turns with them.
+cv2.setNumThreads(0)
+
+Geometry = Callable[[bytes, np.random.Generator, int], np.ndarray]
+# GoogLeNet, Section 6: "bilinear, area, nearest neighbor and cubic, with equal
+# probability".
+_INTERPOLATIONS = {
+  'linear': cv2.INTER_LINEAR,
+  'area': cv2.INTER_AREA,
+  'nearest': cv2.INTER_NEAREST,
+  'cubic': cv2.INTER_CUBIC,
+}
+_TRIES = 10  # for a crop of a drawn shape to fit into the image
+
+
+def image_size(encoded: bytes) -> tuple[int, int]:
+  """Returns (height, width), without decoding if it is a JPEG.
+
+  Raises:
+    ValueError: it is no image.
+  """
+  if _is_jpeg(encoded):
+    return simplejpeg.decode_jpeg_header(encoded)[:2]
+  return decode(encoded).shape[:2]
+
+
+def _is_jpeg(encoded):
+  return encoded[:2] == b'\xff\xd8'
+
+
+def decode(encoded: bytes, at_least: tuple[int, int] = (0, 0)) -> np.ndarray:
+  """Decodes a JPEG, or what else OpenCV reads, to RGB.
+
+  Args:
+    encoded: content of the file.
+    at_least: (height, width): a JPEG of twice that or more in both directions
+      may come out smaller, but not smaller than that; (0, 0): full size.
+
+  Returns:
+    uint8 [H, W, 3]; grey, CMYK and palettes are converted.
+
+  Raises:
+    ValueError: truncated, damaged, or not an image. Extra bytes before the end
+      of a JPEG, as some cameras write them, are no error.
+  """
+  if not _is_jpeg(encoded):
+    return _decode_other(encoded)
+  *_, space, _ = simplejpeg.decode_jpeg_header(encoded)
+  if space in ('CMYK', 'YCCK'):
+    return _from_cmyk(_decode_jpeg(encoded, 'CMYK', (0, 0)))
+  return _decode_jpeg(encoded, 'RGB', at_least)
+
+
+def _decode_jpeg(encoded, space, at_least):
+  height, width = at_least
+  arguments = {
+    'colorspace': space,
+    'min_height': height,
+    'min_width': width,
+    'min_factor': 2,
+  }
+  try:
+    return simplejpeg.decode_jpeg(encoded, **arguments)
+  except ValueError as error:
+    # All pixels are there by then; libjpeg complains none the less.
+    if 'extraneous bytes before marker 0xd9' not in str(error):
+      raise
+    return simplejpeg.decode_jpeg(encoded, **arguments, strict=False)
+
+
+def _from_cmyk(image):
+  # All of ImageNet's are Adobe's, which stores the inverse of each ink.
+  ink, black = image[..., :3].astype(np.uint16), image[..., 3:]
+  return ((ink * black + 127) // 255).astype(np.uint8)
+
+
+def _decode_other(encoded):
+  flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+  image = None
+  if encoded:
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+  if image is None:
+    raise ValueError('not a whole image in a format that OpenCV reads')
+  return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def resized(encoded: bytes, shorter_side: int) -> np.ndarray:
+  """Decodes, and resizes the shorter side, keeping the aspect.
+
+  Returns:
+    uint8 [H, W, 3], min(H, W) == shorter_side.
+  """
+  height, width = image_size(encoded)
+  scale = shorter_side / min(height, width)
+  target = (
+    max(round(height * scale), shorter_side),
+    max(round(width * scale), shorter_side),
+  )
+  return _resize(decode(encoded, target), target)
+
+
+def _resize(image, target, interpolation=cv2.INTER_LINEAR):
+  if image.shape[:2] == tuple(target):
+    return image
+  return cv2.resize(image, target[::-1], interpolation=interpolation)
+
+
+def _center(image, size):
+  top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
+  return image[top : top + size, left : left + size]
+
+
+def _anywhere(image, size, rng):
+  top = rng.integers(image.shape[0] - size + 1)
+  left = rng.integers(image.shape[1] - size + 1)
+  return image[top : top + size, left : left + size]
+
+
+def center(
+  encoded: bytes,
+  rng: np.random.Generator,
+  size: int,
+  shorter_side: int = 256,
+) -> np.ndarray:
+  """For evaluation: the centre of the resized image."""
+  del rng
+  return _center(resized(encoded, shorter_side), size)
+
+
+def random_crop(
+  encoded: bytes,
+  rng: np.random.Generator,
+  size: int,
+  shorter_side: int = 256,
+) -> np.ndarray:
+  """AlexNet, Sections 2 and 4.1; ZFNet, Section 3.
+
+  The central square of the resized image, and anywhere in it a crop: each of
+  33 x 33 positions for 224 of 256, as the original code has it (the paper's
+  factor of 2048 counts 32 x 32 and flips).
+  """
+  square = _center(resized(encoded, shorter_side), shorter_side)
+  return _anywhere(square, size, rng)
+
+
+def scale_jitter(
+  encoded: bytes,
+  rng: np.random.Generator,
+  size: int,
+  smallest: int = 256,
+  largest: int = 480,
+) -> np.ndarray:
+  """VGG, Section 3.1; ResNet, Section 3.4.
+
+  The shorter side is drawn from the whole numbers of [smallest, largest]:
+  [256, 480] for ResNet, [256, 512] for VGG, equal ends for VGG's fixed S.
+  Anywhere in the resized image a crop.
+  """
+  side = int(rng.integers(smallest, largest + 1))
+  return _anywhere(resized(encoded, side), size, rng)
+
+
+def inception(
+  encoded: bytes,
+  rng: np.random.Generator,
+  size: int,
+  area: Sequence[float] = (0.08, 1.0),
+  aspect: Sequence[float] = (3 / 4, 4 / 3),
+  interpolation: str = 'random',
+) -> np.ndarray:
+  """GoogLeNet, Section 6: a patch of any size and shape, resized.
+
+  Args:
+    encoded: content of the file.
+    rng: randomness of this crop.
+    size: side of the result.
+    area: range of the patch's share of the image, uniform.
+    aspect: range of width / height. The paper gives the range only; here the
+      logarithm is uniform, so that lying and standing patches are as frequent.
+    interpolation: linear, area, nearest, cubic; or random, one of them.
+  """
+  height, width = image_size(encoded)
+  top, left, h, w = inception_box(height, width, rng, area, aspect)
+  if interpolation == 'random':
+    method = tuple(_INTERPOLATIONS.values())[rng.integers(4)]
+  else:
+    method = _INTERPOLATIONS[interpolation]
+  # A patch of twice the size or more can come from a smaller image.
+  image = decode(encoded, (-(-height * size // h), -(-width * size // w)))
+  y, x = image.shape[0] / height, image.shape[1] / width
+  rows = slice(round(top * y), round((top + h) * y))
+  columns = slice(round(left * x), round((left + w) * x))
+  return _resize(image[rows, columns], (size, size), method)
+
+
+def inception_box(
+  height: int,
+  width: int,
+  rng: np.random.Generator,
+  area: Sequence[float],
+  aspect: Sequence[float],
+) -> tuple[int, int, int, int]:
+  """Draws (top, left, height, width) of a patch that fits into the image.
+
+  Shapes that do not fit are drawn again. Where none of ten fits, as in a very
+  long image, it is the largest one in the centre.
+  """
+  low, high = (math.log(a) for a in aspect)
+  for a, b, c, d in rng.random((_TRIES, 4)).tolist():
+    pixels = (area[0] + a * (area[1] - area[0])) * height * width
+    ratio = math.exp(low + b * (high - low))
+    w, h = round(math.sqrt(pixels * ratio)), round(math.sqrt(pixels / ratio))
+    if 0 < w <= width and 0 < h <= height:
+      return int(c * (height - h + 1)), int(d * (width - w + 1)), h, w
+  w = min(width, max(round(height * aspect[1]), 1))
+  h = min(height, max(round(width / aspect[0]), 1))
+  return (height - h) // 2, (width - w) // 2, h, w
+
+
+_GEOMETRIES: dict[str, Callable[..., np.ndarray]] = {
+  'random_crop': random_crop,
+  'scale_jitter': scale_jitter,
+  'inception': inception,
+  'center': center,
+}
+
+
+def names() -> list[str]:
+  """Returns the geometries."""
+  return list(_GEOMETRIES)
+
+
+def create(field: str, size: int, name: str, **options) -> Geometry:
+  """Returns the geometry `name` with its options.
+
+  Args:
+    field: of the config, for messages.
+    size: side of the crops, `data.image_size`.
+    name: one of `names()`.
+    **options: its further arguments.
+
+  Raises:
+    UserError: unknown name or option, or a crop larger than the image.
+  """
+  function = select(field, name, _GEOMETRIES, options, skip=3)
+  parameters = list(inspect.signature(function).parameters.values())[3:]
+  _check_options(
+    field, size, {p.name: options.get(p.name, p.default) for p in parameters}
+  )
+  return lambda encoded, rng, size: function(encoded, rng, size, **options)
+
+
+def _check_options(field, size, options):
+  for option in ('shorter_side', 'smallest'):
+    if options.get(option, size) < size:
+      raise UserError(
+        f'{field}.{option} is {options[option]}: at least data.image_size, '
+        f'{size}'
+      )
+  ends = {k: tuple(options[k]) for k in ('area', 'aspect') if k in options}
+  if 'smallest' in options:
+    ends['smallest and largest'] = options['smallest'], options['largest']
+  for option, pair in ends.items():
+    if len(pair) != 2 or not 0 < pair[0] <= pair[1]:
+      raise UserError(f'{field}.{option} is {pair}: (lower end, upper end)')
+  if ends.get('area', (0, 1))[1] > 1:
+    raise UserError(f'{field}.area is {ends["area"]}: shares of the image')
+  known = ('random', *_INTERPOLATIONS)
+  if (name := options.get('interpolation', 'random')) not in known:
+    raise UserError(
+      f"{field}.interpolation '{name}' is unknown.{closest(name, known)}"
+    )

@@ -1,0 +1,62 @@
+"""check_data: what it says of data that are whole, odd or damaged."""
+
+import cv2
+import numpy as np
+import pytest
+from conftest import make_config
+from photographs import jpeg, make_folder
+
+import experiment
+from errors import UserError
+from tools import check_data
+
+
+@pytest.fixture
+def config(tmp_path):
+  make_folder(tmp_path / 'data')
+  return make_config(
+    data__name='folder',
+    data__dir=str(tmp_path / 'data'),
+    data__image_size=70,
+    data__geometry={'name': 'scale_jitter', 'smallest': 70, 'largest': 90},
+    data__eval_geometry={'name': 'center', 'shorter_side': 80},
+  )
+
+
+def test_says_what_is_there_and_what_is_missing(config, tmp_path, capsys):
+  train = tmp_path / 'data' / 'train'
+  (train / 'class2' / 'more.jpg').write_bytes(jpeg(1))
+  (train / 'class3').mkdir()
+  check_data.check(config, '')
+  said = capsys.readouterr().out
+  assert 'train 13 images, 4 classes, 70x70x3; 13 decoded' in said
+  assert 'smallest class class3 (0), largest class2 (5)' in said
+  assert 'MISSING: 1 classes have no images' in said
+  assert 'test  6 images' in said
+
+
+def test_names_a_damaged_photograph(config, tmp_path):
+  file = tmp_path / 'data/val/class1/1_1.jpg'
+  file.write_bytes(file.read_bytes()[:500])
+  with pytest.raises(UserError, match=r'val/class1/1_1.jpg \(index 3\)'):
+    check_data.check(config, '')
+
+
+def test_the_sheet_shows_the_crops(config, tmp_path):
+  out = tmp_path / 'sheet.png'
+  check_data.check(config, str(out))
+  got = cv2.imread(str(out))[..., ::-1]
+  assert got.shape == (2 * 16 + 4 * 70, 8 * 70, 3)
+  train = experiment.create_source(config, 'train')
+  columns = np.arange(8) * 12 // 8
+  for row in range(3):
+    crops = train.batch(columns, columns + 12 * row)['image']
+    shown = got[16 + 70 * row :][:70]
+    np.testing.assert_array_equal(shown, np.concatenate(crops, 1))
+  test = experiment.create_source(config, 'test').batch(np.arange(6))['image']
+  last = got[-70:]
+  np.testing.assert_array_equal(last[:, :420], np.concatenate(test, 1))
+  assert (last[:, 420:] == 255).all()  # six photographs, eight columns
+  assert (got[:16] < 100).any()  # names of classes
+  with pytest.raises(UserError, match='cannot be written'):
+    check_data.check(config, str(tmp_path / 'no' / 'sheet.png'))

@@ -1,0 +1,103 @@
+"""Dense evaluation: the classifier slid over a larger map of features."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import zoo
+
+# Side of the window of features that the classifier sees.
+WINDOWS = {
+  'alexnet': 6, 'bvlc_alexnet': 6, 'alexnet_owt': 6, 'zfnet': 6, 'zfnet512': 6,
+  'vgg_a': 7, 'googlenet': 7, 'resnet18': 7,
+}  # fmt: skip
+
+
+def features_and_scores(name, images):
+  network = zoo.create(name, num_classes=5, width=0.05)
+  variables = network.lazy_init(
+    jax.random.key(0), images[:1], mutable=['params', 'batch_stats']
+  )
+  scores, seen = network.apply(
+    variables, images, capture_intermediates=True, mutable=['intermediates']
+  )
+  seen = seen['intermediates']
+  branches = ('1x1', '3x3', '5x5', 'pool_proj')
+  last = {
+    'googlenet': [f'inception_5b_{b}' for b in branches],
+    'resnet18': ['conv5_2'],
+  }.get(name, ['pool5'])
+  features = [np.asarray(seen[layer]['__call__'][0]) for layer in last]
+  features = np.maximum(np.concatenate(features, -1), 0)  # after the ReLU
+  return variables['params'], features, np.asarray(scores)
+
+
+def classify(params, window):
+  """The classifier as papers draw it: flattened features, matrices."""
+  linear = {k: v for k, v in params.items() if k in ('fc6', 'fc7', 'fc8')}
+  if not linear:
+    x = window.mean((0, 1))
+    (last,) = (params[k] for k in ('fc', 'classifier') if k in params)
+    return x @ np.asarray(last['kernel'])[0, 0] + last['bias']
+  x = window.reshape(-1)
+  for layer in linear.values():
+    kernel = np.asarray(layer['kernel'])
+    x = x @ kernel.reshape(-1, kernel.shape[-1]) + layer['bias']
+    if layer is not linear['fc8']:
+      x = np.maximum(x, 0)
+  return x
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    pytest.param(n, marks=[pytest.mark.slow] if n == 'googlenet' else [])
+    for n in WINDOWS
+  ],
+)
+def test_scores_are_those_of_the_classifier_at_every_window(name):
+  side = WINDOWS[name]
+  native = zoo.image_shape(name)[0]
+  for height, width in ((native, native), (256, 320)):
+    images = jax.random.normal(jax.random.key(1), (2, height, width, 3))
+    params, features, scores = features_and_scores(name, images)
+    rows, columns = (n - side + 1 for n in features.shape[1:3])
+    expected = np.array([
+      [
+        [
+          classify(params, image[i : i + side, j : j + side])
+          for j in range(columns)
+        ]
+        for i in range(rows)
+      ]
+      for image in features
+    ])  # fmt: skip
+    if height == native:
+      assert (rows, columns) == (1, 1)
+      expected = expected[:, 0, 0]
+    else:
+      assert (rows, columns) != (1, 1)
+    np.testing.assert_allclose(
+      scores, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
+    )
+
+
+LARGE = [n for n in zoo.names() if zoo.image_shape(n)[0] > 100]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', LARGE)
+def test_256x320_gives_a_map_whose_mean_is_a_prediction(name):
+  network = zoo.create(name, num_classes=10)
+
+  def predict(variables, images):
+    scores = network.apply(variables, images)
+    return scores, scores.mean((1, 2))
+
+  images = jax.ShapeDtypeStruct((2, 256, 320, 3), jnp.float32)
+  variables = jax.eval_shape(network.init, jax.random.key(0), images)
+  variables = {k: v for k, v in variables.items() if k != 'aux_logits'}
+  scores, mean = jax.eval_shape(predict, variables, images)
+  assert scores.shape == (2, 2, 4, 10)
+  assert mean.shape == (2, 10)

@@ -1,0 +1,150 @@
+r"""Says what data a config would read, and shows what training would see.
+
+    python -m tools.check_data --config=configs/FILE.py:... \
+      --config.data.name=folder --config.data.dir=DIR [--out=sheet.png]
+
+Counts of images and classes, the smallest and the largest class, a sample of
+each split through its geometry. With --out, a
+picture: three rows of training crops, one image a column and its class above,
+then a row of evaluation crops. Flips and colours are not in it: they happen on
+the device.
+"""
+
+import sys
+import time
+
+import cv2
+import numpy as np
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+import config_lib
+import experiment
+import sources
+from errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'configs/FILE.py[:key=value,...]', lock_config=True
+)
+_OUT = flags.DEFINE_string('out', '', 'contact sheet to write, PNG')
+_SAMPLE = 64  # images of each split that are decoded
+_COLUMNS, _ROWS = 8, 3
+_TITLE = 16  # pixels above a column
+_SMALL_SIDE, _SHOWN_SIDE = 64, 128  # smaller crops are shown enlarged
+
+
+def _spread(source: sources.Source, number: int) -> np.ndarray:
+  """Returns numbers of examples all over the split."""
+  number = min(number, len(source))
+  return np.arange(number) * len(source) // number
+
+
+def describe(source: sources.Source, split: str) -> str:
+  """Returns what a split holds, after decoding a sample of it.
+
+  Raises:
+    UserError: a photograph of the sample cannot be decoded.
+  """
+  began = time.perf_counter()
+  sample = source.batch(_spread(source, _SAMPLE))
+  rate = len(sample['label']) / (time.perf_counter() - began)
+  shape = 'x'.join(map(str, source.image_shape))
+  lines = [
+    f'{split:5s} {len(source):,} images, {source.num_classes:,} classes, '
+    f'{shape}; {len(sample["label"])} decoded, {rate:,.0f} images/s in one '
+    'thread'
+  ]
+  if (counts := source.count_classes()) is None:
+    lines.append('      sizes of classes are not known without reading all')
+    return '\n'.join(lines)
+  low, high = int(counts.argmin()), int(counts.argmax())
+  lines.append(
+    f'      smallest class {source.class_names[low]} ({counts[low]:,}), '
+    f'largest {source.class_names[high]} ({counts[high]:,})'
+  )
+  if empty := int((counts == 0).sum()):
+    lines.append(f'      MISSING: {empty:,} classes have no images')
+  return '\n'.join(lines)
+
+
+def sheet(train: sources.Source, test: sources.Source) -> np.ndarray:
+  """Returns the contact sheet, uint8 [H, W, 3], RGB."""
+  columns = _spread(train, _COLUMNS)
+  rows = [
+    train.batch(columns, columns + row * len(train)) for row in range(_ROWS)
+  ]
+  held_out = test.batch(_spread(test, _COLUMNS))
+  top = _titles(train, rows[0]['label'])
+  middle = _titles(test, held_out['label'])
+  return np.concatenate(
+    [top, *(_row(r['image']) for r in rows), middle, _row(held_out['image'])]
+  )
+
+
+def _row(images):
+  """Returns [side, columns * side, 3]; white where there are too few."""
+  images = np.broadcast_to(images, (*images.shape[:3], 3))
+  shown = [_enlarged(image) for image in images]
+  shown += [np.full_like(shown[0], 255)] * (_COLUMNS - len(shown))
+  return np.concatenate(shown, 1)
+
+
+def _side(source):
+  side = max(source.image_shape[:2])
+  return side if side >= _SMALL_SIDE else _SHOWN_SIDE
+
+
+def _enlarged(image):
+  if max(image.shape[:2]) >= _SMALL_SIDE:
+    return image
+  return cv2.resize(
+    image, (_SHOWN_SIDE, _SHOWN_SIDE), interpolation=cv2.INTER_NEAREST
+  )
+
+
+def _titles(source, labels):
+  side = _side(source)
+  strip = np.full((_TITLE, _COLUMNS * side, 3), 255, np.uint8)
+  for column, label in enumerate(labels):
+    name = source.class_names[label][: side // 7]
+    cv2.putText(
+      strip, name, (column * side + 2, _TITLE - 4), cv2.FONT_HERSHEY_SIMPLEX,
+      0.35, (0, 0, 0), 1, cv2.LINE_AA,
+    )  # fmt: skip
+  return strip
+
+
+def check(config: ConfigDict, out: str) -> None:
+  """Prints what is there; writes the contact sheet if `out` is a path.
+
+  Raises:
+    UserError: names what is missing or damaged.
+  """
+  config_lib.check(config, 1)
+  print(f'data  {config.data.name} {config.data.dir}')
+  train, test = (
+    experiment.create_source(config, split) for split in ('train', 'test')
+  )
+  print(describe(train, 'train'))
+  print(describe(test, 'test'))
+  if train.class_names != test.class_names:
+    print('      MISSING: the classes of the two splits differ')
+  if out:
+    if not cv2.imwrite(out, sheet(train, test)[..., ::-1]):
+      raise UserError(f"--out '{out}' cannot be written")
+    print(f'sheet {out}')
+
+
+def main(_):
+  """Does what the flags say."""
+  try:
+    if _CONFIG.value is None:
+      raise UserError('--config is missing: see README.md')
+    check(_CONFIG.value, _OUT.value)
+  except (UserError, cv2.error) as error:
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(UserError.EXIT_CODE)
+
+
+if __name__ == '__main__':
+  app.run(main)
