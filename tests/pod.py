@@ -22,11 +22,13 @@ class Pod:
     *arguments: flags of main.py, with --config.
     peer_timeout: seconds.
     fail: number of a process that raises at its third step.
+    last: more flags for the last process alone.
   """
 
   def __init__(
-    self, workdir, processes, devices, *arguments, peer_timeout=10, fail=None
-  ):
+    self, workdir, processes, devices, *arguments, peer_timeout=10, fail=None,
+    last=(),
+  ):  # fmt: skip
     self.workdir = workdir
     with socket.socket() as s:
       s.bind(('localhost', 0))
@@ -52,6 +54,7 @@ class Pod:
               f'--workdir={workdir}',
               *(together if processes > 1 else ()),
               *arguments,
+              *(last if i == processes - 1 else ()),
             ],
             cwd=ROOT,
             env=env,

@@ -104,16 +104,13 @@ def test_sigterm_in_evaluation_saves_and_makes_up_for_it(tmp_path, processes):
 
 
 @pytest.mark.parametrize('processes', [1, 2])
-def test_sigterm_before_the_first_step_leaves_at_once(tmp_path, processes):
+def test_sigterm_in_the_first_compilation_leaves_at_once(
+  tmp_path, monkeypatch, processes
+):
   workdir = tmp_path / 'run'
   # A cache of its own, so that there is something to compile.
-  os.environ, kept = {**os.environ}, os.environ
-  os.environ['JAX_COMPILATION_CACHE_DIR'] = str(tmp_path / 'cache')
-  try:
-    pod = Pod(workdir, processes, 1, *LONG)
-  finally:
-    os.environ = kept
-  with pod:
+  monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', str(tmp_path / 'cache'))
+  with Pod(workdir, processes, 1, *LONG) as pod:
     pod.wait_for_word('start ')
     pod.send(signal.SIGTERM)
     began = time.monotonic()
@@ -121,6 +118,7 @@ def test_sigterm_before_the_first_step_leaves_at_once(tmp_path, processes):
     print(f'{codes} in {time.monotonic() - began:.2f} s')
     assert 75 in codes
     assert set(codes) <= RESTART
+    assert 'nothing to save' in pod.said(codes.index(75))
   assert not list((workdir / 'checkpoints').iterdir())
 
 
@@ -149,3 +147,61 @@ def test_random_preemptions_end_the_same(tmp_path, undisturbed):
     seen.append((codes, max(p.name for p in workdir.glob('checkpoints/0*'))))
   print(seen)
   check_continues(workdir, undisturbed)
+
+
+def losses(workdir):
+  return np.array(
+    [v['train/loss'] for v in record(workdir) if 'train/loss' in v]
+  )
+
+
+def test_other_topologies_continue_the_run(tmp_path):
+  """4x1 -> 1x4 -> 2x2 -> 1x1 processes x devices, 200 steps in all."""
+  each = (*ARGUMENTS, '--config.train.log_every=1')
+  whole, parts = tmp_path / 'whole', tmp_path / 'parts'
+  train(whole, 1, 1, *each, '--config.train.steps=200')
+  for i, (processes, devices) in enumerate([(4, 1), (1, 4), (2, 2), (1, 1)]):
+    steps = f'--config.train.steps={50 * (i + 1)}'
+    train(parts, processes, devices, *each, steps)
+  expected, found = losses(whole), losses(parts)
+  assert len(found) == len(expected) == 200
+  difference = np.abs(found / expected - 1)
+  print(f'relative difference of losses: {difference.max():.1e} at most')
+  assert difference[:2].max() < 1e-6
+  assert difference.max() < 0.01  # another batch differs by tens of percent
+  assert np.abs(np.diff(expected) / expected[1:]).mean() > 0.1
+
+
+def test_processes_that_do_not_fit_are_refused(tmp_path):
+  """Another config, another workdir: one line and exit code 2."""
+  place = tmp_path / 'run'
+  for flag, word in (
+    ('--config.seed=1', 'the config of process 1'),
+    (f'--workdir={tmp_path / "other"}', '--workdir of process 1'),
+  ):
+    with Pod(place, 2, 1, *ARGUMENTS, last=[flag]) as pod:
+      assert pod.codes(timeout=60) == [2, 2]
+      assert word in pod.said()
+
+
+def test_a_coordinator_out_of_reach_is_an_error(tmp_path):
+  arguments = (
+    '--coordinator=localhost:1', '--num_processes=2', '--process_id=1',
+    '--start_timeout=2',
+  )  # fmt: skip
+  result = run_main(SMOKE, f'--workdir={tmp_path}', *arguments, timeout=60)
+  assert result.returncode not in (0, 2, 75)
+
+
+def test_flags_of_processes_are_checked(tmp_path):
+  for arguments, word in (
+    (['--coordinator=here:1'], '--num_processes is missing'),
+    (
+      ['--coordinator=here', '--num_processes=2', '--process_id=0'],
+      'HOST:PORT',
+    ),
+    (['--coordinator=a:1', '--num_processes=2', '--process_id=2'], 'in 0..1'),
+  ):
+    result = run_main(SMOKE, f'--workdir={tmp_path}', *arguments)
+    assert result.returncode == 2
+    assert word in result.stderr
