@@ -45,7 +45,7 @@ class Pod:
       )
       script = ROOT / ('tests/failing.py' if i == fail else 'main.py')
       log = workdir.with_name(f'{workdir.name}_{i}.log')
-      with log.open('a') as file:
+      with log.open('w') as file:
         self.processes.append(
           subprocess.Popen(
             [

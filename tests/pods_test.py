@@ -1,6 +1,7 @@
 """Pods on loopback: death, silence, SIGTERM, other topologies, bad starts.
 
-Real processes, real signals. PREEMPTIONS=20 for a longer storm.
+Real processes, real signals. Some cases only with PODS=1 in the environment;
+PREEMPTIONS=20 for a longer storm.
 """
 
 import os
@@ -25,6 +26,9 @@ LONG = (*ARGUMENTS, '--config.train.steps=100000')
 RESTART = {1, 75, -6}  # error, preempted, SIGABRT: see docs/pods.md
 
 pytestmark = pytest.mark.slow
+more = pytest.mark.skipif(
+  'PODS' not in os.environ, reason='takes long: run with PODS=1'
+)
 
 
 @pytest.fixture(scope='module')
@@ -46,8 +50,8 @@ def check_continues(workdir, undisturbed):
   ('sent', 'to'),
   [
     (signal.SIGKILL, 1),
-    (signal.SIGKILL, 0),
-    (signal.SIGSTOP, 1),
+    pytest.param(signal.SIGKILL, 0, marks=more),
+    pytest.param(signal.SIGSTOP, 1, marks=more),
     (signal.SIGSTOP, 0),
   ],
 )
@@ -63,7 +67,7 @@ def test_others_end_when_one_is_lost(tmp_path, undisturbed, sent, to):
   check_continues(workdir, undisturbed)
 
 
-@pytest.mark.parametrize('failing', [0, 1])
+@pytest.mark.parametrize('failing', [pytest.param(0, marks=more), 1])
 def test_others_end_when_one_fails(tmp_path, failing):
   with Pod(tmp_path / 'run', 2, 1, *LONG, fail=failing) as pod:
     codes = pod.codes(timeout=60)
@@ -72,7 +76,9 @@ def test_others_end_when_one_fails(tmp_path, failing):
     assert 'ValueError: failed on purpose' in pod.said(failing)
 
 
-@pytest.mark.parametrize('to', [(0,), (1,), (0, 1)])
+@pytest.mark.parametrize(
+  'to', [pytest.param((0,), marks=more), (1,), pytest.param((0, 1), marks=more)]
+)
 def test_sigterm_in_training_saves_and_leaves(tmp_path, undisturbed, to):
   workdir = tmp_path / 'run'
   with Pod(workdir, 2, 1, *ARGUMENTS) as pod:
@@ -83,7 +89,7 @@ def test_sigterm_in_training_saves_and_leaves(tmp_path, undisturbed, to):
   check_continues(workdir, undisturbed)
 
 
-@pytest.mark.parametrize('processes', [1, 2])
+@pytest.mark.parametrize('processes', [pytest.param(1, marks=more), 2])
 def test_sigterm_in_evaluation_saves_and_makes_up_for_it(tmp_path, processes):
   arguments = (*ARGUMENTS, '--config.train.steps=20')
   whole, workdir = tmp_path / 'whole', tmp_path / 'run'
@@ -132,21 +138,32 @@ def test_second_sigterm_ends_at_once(tmp_path):
     assert pod.codes(timeout=30) in ([75], [143])
 
 
-def test_random_preemptions_end_the_same(tmp_path, undisturbed):
+def test_random_preemptions_end_the_same(tmp_path):
   """SIGTERM to one or both, at random moments; PREEMPTIONS=20 for more."""
+  count = int(os.environ.get('PREEMPTIONS', '2'))
+  steps = 100 * count
+  arguments = (*ARGUMENTS, f'--config.train.steps={steps}')
+  whole, workdir = tmp_path / 'whole', tmp_path / 'run'
+  train(whole, 2, 1, *arguments)
   rng = np.random.default_rng(0)
-  workdir = tmp_path / 'run'
   seen = []
-  for _ in range(int(os.environ.get('PREEMPTIONS', '3'))):
-    with Pod(workdir, 2, 1, *ARGUMENTS) as pod:
+  while len(seen) < count:
+    with Pod(workdir, 2, 1, *arguments) as pod:
       pod.wait_for_word('start ')
-      time.sleep(rng.uniform(0, 4))
+      time.sleep(rng.uniform(0, 3))
       pod.send(signal.SIGTERM, *rng.permutation(2)[: rng.integers(1, 3)])
       codes = pod.codes(timeout=60)
-    assert set(codes) <= {0, *RESTART}
-    seen.append((codes, max(p.name for p in workdir.glob('checkpoints/0*'))))
+    assert set(codes) <= RESTART
+    seen.append((codes, newest(workdir)))
   print(seen)
-  check_continues(workdir, undisturbed)
+  train(workdir, 2, 1, *arguments)
+  assert digests(workdir, steps) == digests(whole, steps)
+  assert record(workdir) == record(whole)
+
+
+def newest(workdir):
+  names = [p.name for p in workdir.glob('checkpoints/[0-9]*')]
+  return max(names, default='nothing')
 
 
 def losses(workdir):
@@ -157,7 +174,12 @@ def losses(workdir):
 
 def test_other_topologies_continue_the_run(tmp_path):
   """4x1 -> 1x4 -> 2x2 -> 1x1 processes x devices, 200 steps in all."""
-  each = (*ARGUMENTS, '--config.train.log_every=1')
+  # At a small rate rounding is not amplified, so that losses tell the batches.
+  each = (
+    *ARGUMENTS,
+    '--config.train.log_every=1',
+    '--config.optimizer.learning_rate=1e-4',
+  )
   whole, parts = tmp_path / 'whole', tmp_path / 'parts'
   train(whole, 1, 1, *each, '--config.train.steps=200')
   for i, (processes, devices) in enumerate([(4, 1), (1, 4), (2, 2), (1, 1)]):
@@ -166,10 +188,13 @@ def test_other_topologies_continue_the_run(tmp_path):
   expected, found = losses(whole), losses(parts)
   assert len(found) == len(expected) == 200
   difference = np.abs(found / expected - 1)
-  print(f'relative difference of losses: {difference.max():.1e} at most')
+  between_batches = np.abs(np.diff(expected) / expected[1:])
+  print(f'losses differ by {difference.max():.1e}, relative, at most; those of')
+  print(
+    f'neighbouring batches by {np.median(between_batches):.1e} in the median'
+  )
   assert difference[:2].max() < 1e-6
-  assert difference.max() < 0.01  # another batch differs by tens of percent
-  assert np.abs(np.diff(expected) / expected[1:]).mean() > 0.1
+  assert difference.max() < 0.1 * np.median(between_batches)
 
 
 def test_processes_that_do_not_fit_are_refused(tmp_path):
