@@ -6,6 +6,7 @@ reads an array file with flipped bytes without an error, so a restore compares
 the digests.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
@@ -33,16 +34,23 @@ def manifest(state: Any) -> dict[str, dict[str, Any]]:
 
   Leaves are replicated global arrays: every process sees all of each.
   """
-  return {
-    jax.tree_util.keystr(path): {
+
+  def entry(leaf):
+    content = np.ascontiguousarray(leaf.addressable_data(0)).data
+    return {
       'shape': list(leaf.shape),
       'dtype': str(leaf.dtype),
-      'sha256': hashlib.sha256(
-        np.ascontiguousarray(leaf.addressable_data(0)).data
-      ).hexdigest(),
+      'sha256': hashlib.sha256(content).hexdigest(),
     }
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state)
-  }
+
+  leaves = jax.tree_util.tree_leaves_with_path(state)
+  # hashlib lets other threads run; the train loop waits for this.
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    entries = pool.map(entry, [leaf for _, leaf in leaves])
+    return {
+      jax.tree_util.keystr(path): found
+      for (path, _), found in zip(leaves, entries)
+    }
 
 
 @dataclasses.dataclass
