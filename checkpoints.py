@@ -6,6 +6,7 @@ reads an array file with flipped bytes without an error, so a restore compares
 the digests.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
@@ -33,16 +34,23 @@ def manifest(state: Any) -> dict[str, dict[str, Any]]:
 
   Leaves are replicated global arrays: every process sees all of each.
   """
-  return {
-    jax.tree_util.keystr(path): {
+
+  def entry(leaf):
+    content = np.ascontiguousarray(leaf.addressable_data(0)).data
+    return {
       'shape': list(leaf.shape),
       'dtype': str(leaf.dtype),
-      'sha256': hashlib.sha256(
-        np.ascontiguousarray(leaf.addressable_data(0)).data
-      ).hexdigest(),
+      'sha256': hashlib.sha256(content).hexdigest(),
     }
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state)
-  }
+
+  leaves = jax.tree_util.tree_leaves_with_path(state)
+  # hashlib lets other threads run; the train loop waits for this.
+  with concurrent.futures.ThreadPoolExecutor() as pool:
+    entries = pool.map(entry, [leaf for _, leaf in leaves])
+    return {
+      jax.tree_util.keystr(path): found
+      for (path, _), found in zip(leaves, entries)
+    }
 
 
 @dataclasses.dataclass
@@ -70,6 +78,8 @@ class Checkpoints:
       preservation_policy=self,
     )
     self._errors: dict[int, float] = {}
+    self._replaced = self.directory.parent / 'replaced_checkpoint'
+    self._settle_replaced()
     self._manager = ocp.CheckpointManager(self.directory, options=options)
 
   def steps(self) -> list[int]:
@@ -83,7 +93,7 @@ class Checkpoints:
   def save(self, step: int, state: Any, metrics: dict | None) -> None:
     """Starts writing in the background; finishes the save before it.
 
-    A step that is on disk already stays as it is.
+    A step that is on disk already is replaced, and waited for.
 
     Args:
       step: not older than the newest step on disk.
@@ -104,10 +114,13 @@ class Checkpoints:
       self._errors[step] = metrics[METRIC]  # its manifest is not on disk yet
     with self._explained(step):
       self._manager.wait_until_finished()
-      if step in self._manager.all_steps():
-        return
+      if replaces := step in self._manager.all_steps():
+        self._move(step, self._replaced / f'{step:08d}')
       if not self._manager.save(step, args=items):
         raise RuntimeError('Orbax declined to save this step')
+      if replaces:
+        self._manager.wait_until_finished()
+        self._settle_replaced()
 
   def wait(self) -> None:
     """Blocks until the last save is on disk. Raises UserError as `save`."""
@@ -121,10 +134,6 @@ class Checkpoints:
     errors = {s: e for s in steps if (e := self._error(s)) is not None}
     best = sorted(errors, key=lambda s: (errors[s], s))[: self.keep_best]
     return [s in best or s in steps[-self.keep :] for s in steps]
-
-  def learn(self, errors: dict[int, float]) -> None:
-    """Takes the `METRIC` of steps that were evaluated after they were saved."""
-    self._errors = {**errors, **self._errors}
 
   def evaluated(self, step: int) -> bool:
     """Whether a step was saved with its evaluation."""
@@ -222,15 +231,31 @@ class Checkpoints:
     place = self.directory.parent / 'damaged_checkpoints' / f'{step:08d}'
     while place.exists():
       place = place.with_name(place.name + '_')
-    if jax.process_index() == 0:
-      place.parent.mkdir(exist_ok=True)
-      shutil.move(self.path(step), place)
-    if jax.process_count() > 1:
-      multihost_utils.sync_global_devices(f'set aside {step}')
-    self._manager.reload()
+    self._move(step, place)
     return (
       f'damaged checkpoint {self.path(step)} set aside as {place}: {reason}'
     )
+
+  def _move(self, step, place):
+    if jax.process_index() == 0:
+      place.parent.mkdir(exist_ok=True)
+      shutil.move(self.path(step), place)
+    _meet(f'moved {step}')
+    self._manager.reload()
+
+  def _settle_replaced(self):
+    """Drops a checkpoint whose successor is whole; else puts it back."""
+    if jax.process_index() == 0 and self._replaced.exists():
+      for old in self._replaced.iterdir():
+        if not (self.directory / old.name).exists():
+          shutil.move(old, self.directory / old.name)
+      shutil.rmtree(self._replaced)
+    _meet('replaced')
+
+
+def _meet(name):
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices(name)
 
 
 def _sealed(content):

@@ -131,13 +131,23 @@ def _excepthook(kind, error, trace):
   leave(1)
 
 
-def leave(code: int) -> NoReturn:
-  """Ends this process, without waiting for others where there are any."""
+def leave(code: int, together: bool = False) -> NoReturn:
+  """Ends this process.
+
+  Where there are others, it does so without what Python does at exit, which
+  waits for work on devices that the others may never finish.
+
+  Args:
+    code: for the launcher; see docs/pods.md.
+    together: all processes come here: waits for them, `timeouts.peer` at most.
+  """
   if not jax.distributed.is_initialized():
     sys.exit(code)
   sys.stdout.flush()
   sys.stderr.flush()
-  if jax.process_index() == 0:
+  if together:
+    jax.distributed.shutdown()
+  elif jax.process_index() == 0:
     time.sleep(1)  # others that fail alike leave first, with their own code
   os._exit(code)
 

@@ -65,14 +65,16 @@ def main(_):
     preemption.install()
     compile_cache.enable()
     _run(preemption)
+    code = 0
   except UserError as error:
     command_line.fail(error)
   except PreemptedError as error:
     print(f'preempted: {error}', file=sys.stderr)
-    sys.exit(PreemptedError.EXIT_CODE)
+    code = PreemptedError.EXIT_CODE
   except KeyboardInterrupt:
     print('\ninterrupted: the same command continues', file=sys.stderr)
     distributed.leave(130)
+  distributed.leave(code, together=True)
 
 
 def _run(preemption):

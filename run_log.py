@@ -112,7 +112,6 @@ class RunLog:
   ):
     self.best: dict[str, Any] | None = None
     self.last_eval: dict[str, Any] | None = None
-    self.errors: dict[int, float] = {}  # top-1 by step
     self._files: _Files | None = None
     kept = _lines(place / 'metrics.jsonl', step)
     for line in kept:
@@ -148,7 +147,6 @@ class RunLog:
       return
     self.last_eval = line
     key = 'eval/top1_error'
-    self.errors[line['step']] = line[key]
     if self.best is None or line[key] < self.best[key]:
       self.best = line
 

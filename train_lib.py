@@ -79,7 +79,6 @@ def train_and_evaluate(
         for field, (old, new) in changed.items()
       ]
     log = _open_log(experiment, place, state)
-    store.learn(log.errors)
     for note in notes:
       log.say(note)
     try:
@@ -225,8 +224,6 @@ class _Loop:
         self._read(*unread)
         unread = None
         with self.clock.paused():
-          if step == last:
-            state = recompute_statistics(self.experiment, state)
           state = self._evaluate_and_save(state, step, stop)
     return state, step
 
@@ -282,18 +279,15 @@ class _Loop:
     Returns the state, changed where the schedule heeds the evaluation.
 
     An evaluation that a stop cuts short, or does not let begin, is missing in
-    the manifest of the checkpoint: `run` makes up for it.
+    the manifest of the checkpoint: `run` makes up for it, and the checkpoint
+    is replaced.
     """
     if not _all_finite((state.params, state.model_state)):
       raise self._diverged(f'a parameter is not finite after step {step}')
     result, best = None, self.log.best
     if self._evaluation_due(step) and not stop:
       try:
-        result = self._evaluate(state, step)
-        opt_state = self.experiment.rate.observe(
-          state.opt_state, result['top1_error']
-        )
-        state = state._replace(opt_state=opt_state)
+        state, result = self._evaluated(state, step)
       except PreemptedError:
         stop = True
     better = (
@@ -311,12 +305,23 @@ class _Loop:
       )
     return state
 
+  def _evaluated(self, state, step):
+    if step == self.experiment.steps:
+      state = recompute_statistics(
+        self.experiment, state, self.preemption.watch
+      )
+    result = self._evaluate(state, step)
+    opt_state = self.experiment.rate.observe(
+      state.opt_state, result['top1_error']
+    )
+    return state._replace(opt_state=opt_state), result
+
   def _evaluate(self, state, step):
     result = evaluation.evaluate(
       self.experiment, self.eval_step, state.variables, self.preemption.watch
     )
     if (self.log.last_eval or {}).get('step') == step:
-      return result  # made up for once more: it is in the log already
+      return result  # a kill came between this line and the checkpoint
     self.log.write(step, {f'eval/{k}': v for k, v in result.items()})
     examples = len(self.experiment.train_source)
     epoch = step * self.config.train.batch_size / examples

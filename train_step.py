@@ -199,13 +199,14 @@ def _accumulate(gradient, state, images, labels, key, parts):
 
 
 def recompute_statistics(
-  experiment: Experiment, state: TrainState
+  experiment: Experiment, state: TrainState, watch: Callable = iter
 ) -> TrainState:
   """Replaces moving averages of batch statistics by means over many batches.
 
   As ResNet's authors did after training (KaimingHe/deep-residual-networks,
   "statistics computed on a sufficiently large training batch"), over the first
-  `train.statistics_batches` batches; 0 changes nothing.
+  `train.statistics_batches` batches; 0 changes nothing. `watch` passes the
+  batches on, and may raise to stop.
   """
   count = experiment.config.train.statistics_batches
   if not count or 'batch_stats' not in state.model_state:
@@ -237,7 +238,7 @@ def recompute_statistics(
     threads=config.data.threads,
   )
   total = jax.tree.map(jnp.zeros_like, state.model_state['batch_stats'])
-  for step, batch in enumerate(batches):
+  for step, batch in enumerate(watch(batches)):
     new = of_batch(state.variables, batch, step)
     total = jax.tree.map(lambda t, n: t + n / count, total, new)
   return state._replace(model_state={**state.model_state, 'batch_stats': total})

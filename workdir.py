@@ -46,8 +46,13 @@ def open_directory(path: str) -> pathlib.Path:
   """Makes the directory and returns it absolute.
 
   Raises:
-    UserError: it cannot be made or written to.
+    UserError: it cannot be made or written to, or is no path.
   """
+  if '://' in path:
+    raise UserError(
+      f'--workdir {path}: mount the bucket as a file system and give its path; '
+      'see docs/pods.md'
+    )
   place = pathlib.Path(path).expanduser().absolute()
   try:
     place.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import DTypeLike
 
 import zoo
 
@@ -30,14 +31,19 @@ class Bottleneck(nn.Module):
 
   filters: int
   strides: int
+  dtype: DTypeLike
 
   @nn.compact
   def __call__(self, x, train):
     """[N, H, W, C] -> [N, H / strides, W / strides, 4 filters]."""
     norm = functools.partial(
-      nn.BatchNorm, use_running_average=not train, momentum=0.9, epsilon=1e-5
+      nn.BatchNorm,
+      use_running_average=not train,
+      momentum=0.9,
+      epsilon=1e-5,
+      dtype=self.dtype,
     )
-    conv = functools.partial(nn.Conv, use_bias=False)
+    conv = functools.partial(nn.Conv, use_bias=False, dtype=self.dtype)
     strides = (self.strides,) * 2
     y = nn.relu(norm()(conv(self.filters, (1, 1))(x)))
     y = nn.relu(norm()(conv(self.filters, (3, 3), strides)(y)))
@@ -53,17 +59,22 @@ class Example(nn.Module):
   """The example's ResNet."""
 
   stages: tuple[int, ...]
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x, train=False):
-    """[N, H, W, 3] -> [N, 1000]."""
-    x = nn.Conv(64, (7, 7), (2, 2), [(3, 3), (3, 3)], use_bias=False)(x)
-    x = nn.relu(nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5)(x))
-    x = nn.max_pool(x, (3, 3), (2, 2), 'SAME')
+    """[N, H, W, 3] -> float32 [N, 1000]."""
+    x = nn.Conv(
+      64, (7, 7), (2, 2), [(3, 3), (3, 3)], use_bias=False, dtype=self.dtype
+    )(x)
+    norm = nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype)
+    x = nn.max_pool(nn.relu(norm(x)), (3, 3), (2, 2), 'SAME')
     for i, count in enumerate(self.stages):
       for j in range(count):
-        x = Bottleneck(64 * 2**i, 2 if i and j == 0 else 1)(x, train)
-    return nn.Dense(1000)(x.mean((1, 2)))
+        strides = 2 if i and j == 0 else 1
+        x = Bottleneck(64 * 2**i, strides, self.dtype)(x, train)
+    logits = nn.Dense(1000, dtype=self.dtype)(x.mean((1, 2)))
+    return logits.astype(jnp.float32)
 
 
 def make_step(network, images, labels):

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
+from photographs import make_folder
 
 BASE = {'train__batch_size': 64, 'train__steps': 30, 'eval__batch_size': 64}
 BASE |= {'eval__every': '30 steps', 'checkpoint__every': '15 steps'}
@@ -75,20 +76,47 @@ def test_microbatches_train_as_the_whole(tmp_path, one_device, microbatch):
   check_same(finish(start(tmp_path, fields=fields)), tmp_path, one_device)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('processes', [2, 4])
-def test_processes_train_as_one(tmp_path, one_device, processes):
+def start_all(workdir, processes, **task):
   with socket.socket() as s:
     s.bind(('localhost', 0))
     address = f'localhost:{s.getsockname()[1]}'
-  workers = [
-    start(
-      tmp_path, digests=100, coordinator=address, processes=processes, process=i
-    )
+  return [
+    start(workdir, coordinator=address, processes=processes, process=i, **task)
     for i in range(processes)
   ]
-  for got in [finish(w) for w in workers]:
-    if got['result']:  # of process 0, which logs
-      check_same(got, tmp_path, one_device)
-    else:
-      assert got['digests'] == one_device[0]['digests']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('processes', [2, 4])
+def test_processes_train_as_one(tmp_path, one_device, processes):
+  for got in [finish(w) for w in start_all(tmp_path, processes, digests=100)]:
+    check_same(got, tmp_path, one_device)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'processes',
+  [
+    2,
+    pytest.param(
+      4,
+      marks=pytest.mark.skipif(
+        'PODS' not in os.environ, reason='takes long: run with PODS=1'
+      ),
+    ),
+  ],
+)
+def test_a_resnet_on_photographs_trains_as_one(tmp_path, processes):
+  folder = str(make_folder(tmp_path / 'photographs', 4, 40, 9))
+  task = {
+    'folder': folder,
+    'digests': 12,
+    'fields': {'train__batch_size': 32, 'train__steps': 12},
+  }
+  one, many = tmp_path / 'one', tmp_path / 'many'
+  expected = finish(start(one, **task))
+  for got in [finish(w) for w in start_all(many, processes, **task)]:
+    assert got['digests'] == expected['digests']
+    assert len(set(got['digests'])) == 12
+    assert got['result']['eval/count'] == 4 * 9
+  np.testing.assert_allclose(losses(many)[:2], losses(one)[:2], rtol=1e-6)

@@ -1,7 +1,8 @@
 """One process of a training run, for tests: python tests/worker.py JSON
 
 JSON: {"workdir", "fields": {config fields}, "digests": steps to digest,
-"coordinator", "processes", "process"}. Prints a JSON line with the digests of
+"folder": photographs for a small ResNet instead of LeNet-5, "coordinator",
+"processes", "process"}. Prints a JSON line with the digests of
 the first global batches and the last evaluation.
 """
 
@@ -23,6 +24,7 @@ from jax.experimental import multihost_utils
 
 import input_pipeline
 import train_lib
+from configs import resnet
 from experiment import create_experiment
 
 
@@ -43,6 +45,24 @@ def batch_digests(config, steps):
   return found
 
 
+def small_resnet(folder, fields):
+  """Returns the config of a narrow ResNet-18 on photographs of 64x64."""
+  config = resnet.get_config('variant=resnet18,data=folder,smoke')
+  geometry = {'name': 'scale_jitter', 'smallest': 64, 'largest': 80}
+  config.data.geometry = geometry
+  config.data.eval_geometry = {'name': 'center', 'shorter_side': 64}
+  config.update_from_flattened_dict(
+    {
+      'data.dir': folder,
+      'data.image_size': 64,
+      'model.width': 0.1,
+      'train.statistics_batches': 0,
+      **{k.replace('__', '.'): v for k, v in fields.items()},
+    }
+  )
+  return config
+
+
 def main():
   task = json.loads(sys.argv[1])
   logging.set_verbosity(logging.ERROR)
@@ -50,7 +70,10 @@ def main():
     jax.distributed.initialize(
       task['coordinator'], task['processes'], task['process']
     )
-  config = make_config(**task['fields'])
+  if 'folder' in task:
+    config = small_resnet(task['folder'], task['fields'])
+  else:
+    config = make_config(**task['fields'])
   digests = batch_digests(config, task.get('digests', 0))
   result = train_lib.train_and_evaluate(config, task['workdir'])
   print(json.dumps({'digests': digests, 'result': result}))

@@ -84,16 +84,7 @@ def compile_step(config: ConfigDict, topology: str, batch: int) -> Report:
   Raises:
     UserError: no such topology, no TPU compiler, or a config that is wrong.
   """
-  try:
-    described = topologies.get_topology_desc(
-      platform='tpu', topology_name=topology
-    )
-  except Exception as error:  # of libtpu and of its absence
-    raise UserError(
-      f"--topology '{topology}': {one_line(error)}. It needs the TPU compiler, "
-      "pip install libtpu, and a name such as 'v5e:4x4'"
-    ) from error
-  devices = list(described.devices)
+  devices = chips(topology)
   _set_noise(config)
   if batch:
     config.train.batch_size = batch * len(devices)
@@ -109,14 +100,42 @@ def compile_step(config: ConfigDict, topology: str, batch: int) -> Report:
     name: jax.ShapeDtypeStruct(shape, dtype, sharding=experiment.batch_sharding)
     for name, (shape, dtype) in arrays.items()
   }
+  step = make_train_step(experiment)
+  return report(
+    step, (abstract_state(experiment), abstract), len(devices), images
+  )
+
+
+def chips(topology: str) -> list[jax.Device]:
+  """Returns the devices of a topology. Raises UserError as `compile_step`."""
+  try:
+    described = topologies.get_topology_desc(
+      platform='tpu', topology_name=topology
+    )
+  except Exception as error:  # of libtpu and of its absence
+    raise UserError(
+      f"--topology '{topology}': {one_line(error)}. It needs the TPU compiler, "
+      "pip install libtpu, and a name such as 'v5e:4x4'"
+    ) from error
+  return list(described.devices)
+
+
+def report(step, arguments: tuple, devices: int, images: int) -> Report:
+  """Compiles a jitted step.
+
+  Args:
+    step: jitted.
+    arguments: its own, as jax.ShapeDtypeStruct with the devices' shardings.
+    devices: how many.
+    images: of the global batch.
+  """
   start = time.perf_counter()
-  step = make_train_step(experiment).lower(abstract_state(experiment), abstract)
-  compiled = step.compile()
+  compiled = step.lower(*arguments).compile()
   seconds = time.perf_counter() - start
   space, cost = compiled.memory_analysis(), compiled.cost_analysis()
   return Report(
-    chips=len(devices),
-    images=images // len(devices),
+    chips=devices,
+    images=images // devices,
     seconds=seconds,
     memory=space.argument_size_in_bytes
     + space.output_size_in_bytes

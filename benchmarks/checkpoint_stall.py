@@ -1,0 +1,54 @@
+"""How long a checkpoint of VGG-16 holds up the train loop, on this machine.
+
+    python -m benchmarks.checkpoint_stall [DIRECTORY]
+
+138 M parameters and as many momenta, 1.1 GB. The loop waits while `save`
+digests and copies the state; the disk is written in the background.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+
+import checkpoints
+from configs import vgg
+from experiment import create_experiment
+from train_step import create_state
+
+
+def main() -> None:
+  """Prints seconds, of three saves."""
+  config = vgg.get_config('')
+  config.data.name = 'fake'
+  config.data.options = {
+    'shape': (224, 224, 3), 'num_classes': 1000, 'examples': 8,
+  }  # fmt: skip
+  config.data.geometry = {'name': 'none'}
+  config.data.eval_geometry = {'name': 'none'}
+  state = jax.block_until_ready(create_state(create_experiment(config)))
+  size = sum(x.nbytes for x in jax.tree.leaves(state))
+  print(f'{config.model.name}: {size / 1e9:.2f} GB')
+  with tempfile.TemporaryDirectory(
+    dir=sys.argv[1] if sys.argv[1:] else None
+  ) as d:
+    store = checkpoints.Checkpoints(Path(d) / 'checkpoints', 1, 0)
+    for step in range(1, 4):
+      start = time.perf_counter()
+      checkpoints.manifest(state)
+      digested = time.perf_counter()
+      store.save(step, state, None)
+      saved = time.perf_counter()
+      store.wait()
+      done = time.perf_counter()
+      print(
+        f'save {saved - digested:.2f} s, of which digests '
+        f'{digested - start:.2f} s; on disk {done - saved:.2f} s later'
+      )
+    store.close()
+
+
+if __name__ == '__main__':
+  main()
