@@ -29,9 +29,9 @@ def test_a_report_warns_of_what_does_not_fit():
     flops=197e12 / 2, collectives=[('all-reduce', 10**6)] * 2,
   )  # fmt: skip
   said = compile_for.describe(report, 'v5e:4x4')
-  assert '1000.0 ms a step (1000.0 for the traffic, 500.0' in said
-  assert '20.00 of 16 GB: DOES NOT FIT' in said
-  assert 'all-reduce  2, 2.0 MB a step' in said
+  assert '1,000 ms a step (1,000 for the traffic, 500 ' in said
+  assert '20 of 16 GB: DOES NOT FIT' in said
+  assert 'all-reduce  2, 2 MB a step' in said
   assert 'DOES NOT FIT' not in compile_for.describe(report, 'v5p:2x2x2')
 
 

@@ -138,6 +138,7 @@ def test_second_sigterm_ends_at_once(tmp_path):
     assert pod.codes(timeout=30) in ([75], [143])
 
 
+@more
 def test_random_preemptions_end_the_same(tmp_path):
   """SIGTERM to one or both, at random moments; PREEMPTIONS=20 for more."""
   count = int(os.environ.get('PREEMPTIONS', '2'))

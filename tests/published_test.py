@@ -23,6 +23,7 @@ GRAPHS = {
   'light_vgg19': (vgg, 'vgg_e', 224),
   'light_resnet50': (resnet, 'resnet50_v1_5', 224),
 }
+QUICK = ('light_bvlc_alexnet', 'light_inception_v1')
 
 
 def photographs_of_1000_classes(root):
@@ -67,8 +68,8 @@ def test_onnx_files_see_what_caffe_showed_them(graph, tmp_path):
   import weights_test  # noqa: PLC0415  skips where onnx is missing
 
   paper, name, side = GRAPHS[graph]
-  if graph == 'light_vgg19' and 'DEEP' not in os.environ:
-    pytest.skip('takes a minute: run with DEEP=1 in the environment')
+  if graph not in QUICK and 'DEEP' not in os.environ:
+    pytest.skip('takes up to a minute: run with DEEP=1 in the environment')
   model = weights_test.random_model(graph, side)
   file = tmp_path / 'model.onnx'
   root = photographs_of_1000_classes(tmp_path / 'data')

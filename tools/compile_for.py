@@ -170,16 +170,21 @@ def collectives(text: str) -> list[tuple[str, int]]:
   return found
 
 
+def _short(number):
+  """Three digits, or all of those before the point."""
+  return f'{number:,.0f}' if number >= 100 else f'{number:.3g}'
+
+
 def describe(report: Report, topology: str) -> str:
   """Returns the report as lines."""
   kind = topology.partition(':')[0]
   lines = [
     f'{topology}: {report.chips} chips, {report.images} images a chip, '
     f'traced and compiled in {report.seconds:.0f} s',
-    f'traffic     {report.traffic / 1e9:.1f} GB a chip, '
-    f'{report.traffic / report.images / 1e6:.0f} MB an image',
-    f'arithmetic  {report.flops / 1e12:.2f} TFLOP a chip, '
-    f'{report.flops / report.images / 1e9:.1f} GFLOP an image',
+    f'traffic     {_short(report.traffic / 1e9)} GB a chip, '
+    f'{_short(report.traffic / report.images / 1e6)} MB an image',
+    f'arithmetic  {_short(report.flops / 1e12)} TFLOP a chip, '
+    f'{_short(report.flops / report.images / 1e9)} GFLOP an image',
   ]
   if kind in CHIPS:
     chip = CHIPS[kind]
@@ -189,18 +194,20 @@ def describe(report: Report, topology: str) -> str:
     )
     slower = max(moving, computing)
     lines += [
-      f'at best     {slower:.1f} ms a step ({moving:.1f} for the traffic, '
-      f'{computing:.1f} for the arithmetic), '
+      f'at best     {_short(slower)} ms a step ({_short(moving)} for the '
+      f'traffic, {_short(computing)} for the arithmetic), '
       f'{1e3 * report.images / slower:,.0f} images/s a chip',
-      f'memory      {report.memory / 1e9:.2f} of {chip.memory / 1e9:.0f} GB'
+      f'memory      {_short(report.memory / 1e9)} of {chip.memory / 1e9:.0f} GB'
       + ('' if report.memory < chip.memory else ': DOES NOT FIT'),
     ]
   else:
-    lines.append(f'memory      {report.memory / 1e9:.2f} GB')
+    lines.append(f'memory      {_short(report.memory / 1e9)} GB')
   kinds = sorted({kind for kind, _ in report.collectives})
   for name in kinds:
     sizes = [size for kind, size in report.collectives if kind == name]
-    lines.append(f'{name:11} {len(sizes)}, {sum(sizes) / 1e6:.1f} MB a step')
+    lines.append(
+      f'{name:11} {len(sizes)}, {_short(sum(sizes) / 1e6)} MB a step'
+    )
   return '\n'.join(lines if kinds else [*lines, 'no collectives'])
 
 
