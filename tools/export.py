@@ -5,7 +5,8 @@
 The file has weights and preprocessing inside, for CPU, CUDA and TPU: uint8
 [batch, H, W, C] in, of any batch, probabilities float32 [batch, classes] out.
 Beside it, FILE.json has the shape, the names of the classes, and what image the
-network expects. To use it, of this codebase nothing is needed:
+network expects. To use it, pip install jax flatbuffers, and nothing of this
+codebase:
 
     import json, jax, numpy as np
     model = jax.export.deserialize(open('vgg.bin', 'rb').read())
