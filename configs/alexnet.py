@@ -7,7 +7,7 @@
     data=imagenet2012|folder|fake
     schedule=plateau|step     step: the epochs of the original 2012 run
     smoke                     3 steps of 8 images, for a look
-    pod                       not the paper's: batches of 2,048, warm-up
+    pod=off|1024|2048|4096|8192    images a batch, not the paper's recipe
 
     python main.py --config=configs/alexnet.py:data=folder --workdir=/tmp/a \
         --config.data.dir=PHOTOS
@@ -36,13 +36,14 @@ CHOICES = {
     'alexnet_owt',
   ),
   'data': imagenet.DATA,
+  'pod': imagenet.PODS,
   'schedule': ('plateau', 'step'),
 }
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the config for the arguments in the module's docstring."""
-  args = arguments.parse(arg, CHOICES, imagenet.SWITCHES)
+  args = arguments.parse(arg, CHOICES, ('smoke',))
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
   # Section 2: shorter side to 256, its centre; 4.1: random 224x224 and flips.
   imagenet.set_geometry(config, {'name': 'random_crop'}, imagenet.center())
@@ -61,7 +62,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config.schedule = imagenet.PLATEAU
   if args['variant'] in ('bvlc_alexnet', 'caffenet'):
     _set_caffe(config)
-  elif args['schedule'] == 'step' or args['pod']:
+  elif args['schedule'] == 'step' or args['pod'] != 'off':
     config.schedule = {  # log of the 2012 run; its last drop, of conv1 alone
       'name': 'step',  # at epoch 67, is taken with the others
       'boundaries': ('25 epochs', '51 epochs', '79 epochs'),

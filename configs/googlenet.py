@@ -5,7 +5,7 @@
     variant=googlenet|googlenet_naive
     data=imagenet2012|folder|fake
     smoke                     3 steps of 8 images, for a look
-    pod                       not the paper's: batches of 2,048, warm-up
+    pod=off|1024|2048|4096|8192    images a batch, not the paper's recipe
 
 The paper gives no first rate, batch size, weight decay, initialisation or
 length; the values are those of Caffe's bvlc_googlenet, made with its author's
@@ -24,12 +24,13 @@ from configs import arguments, imagenet
 CHOICES = {
   'variant': ('googlenet', 'googlenet_naive'),
   'data': imagenet.DATA,
+  'pod': imagenet.PODS,
 }
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the config for the arguments in the module's docstring."""
-  args = arguments.parse(arg, CHOICES, imagenet.SWITCHES)
+  args = arguments.parse(arg, CHOICES, ('smoke',))
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
   # Section 6: area of 8 % to 100 %, aspect ratio 3/4 to 4/3.
   imagenet.set_geometry(config, {'name': 'inception'}, imagenet.center())
@@ -55,7 +56,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'every': '8 epochs',
     'factor': 0.96,
   }
-  if args['pod']:
+  if args['pod'] != 'off':
     config.schedule = {
       'name': 'step',
       'boundaries': ('120 epochs', '200 epochs'),

@@ -6,7 +6,7 @@ import zoo
 from configs import default
 
 DATA = ('imagenet2012', 'folder', 'fake')
-SWITCHES = ('smoke', 'pod')
+PODS = ('off', '1024', '2048', '4096', '8192')
 IMAGES = 1_281_167  # ILSVRC-2012, training
 # Mean of RGB over the 256x256 centres of ImageNet: cuda-convnet2, input_meta.
 # The papers subtract the mean of each pixel; its channels differ by little, and
@@ -60,15 +60,15 @@ def steps_in_epochs(steps: int, batch_size: int) -> float:
 
 
 def finish(config: ConfigDict, args: dict) -> ConfigDict:
-  """Applies the switches that all configs take.
+  """Applies the arguments that all configs take.
 
-  `smoke`: 3 steps of 8 images. `pod`: not the paper's. Batches of 2,048 with
-  the rate scaled in proportion and 5 epochs of linear warm-up (Goyal et al.
-  2017), bfloat16; the drops stay at their epochs. For schedules by steps.
+  `smoke`: 3 steps of 8 images. `pod`: not the paper's. Batches of that size
+  with the rate scaled in proportion and 5 epochs of linear warm-up (Goyal et
+  al. 2017), bfloat16; the drops stay at their epochs. For schedules by steps.
   """
-  if args['pod'] and config.schedule.name == 'step':
-    factor = 2048 / config.train.batch_size
-    config.train.batch_size = 2048
+  if args['pod'] != 'off' and config.schedule.name == 'step':
+    factor = int(args['pod']) / config.train.batch_size
+    config.train.batch_size = int(args['pod'])
     config.optimizer.learning_rate *= factor
     config.schedule = {**config.schedule, 'warmup': '5 epochs'}
     config.model.dtype = 'bfloat16'

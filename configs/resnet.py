@@ -7,7 +7,7 @@
     data=imagenet2012|folder|fake
     schedule=plateau|step     step: drops after 30, 60 and 90 epochs
     smoke                     3 steps of 8 images, for a look
-    pod                       not the paper's: batches of 2,048, warm-up
+    pod=off|1024|2048|4096|8192    images a batch, not the paper's recipe
 
 Choices where the paper is silent or unclear:
   - "divided by 10 when the error plateaus": after 5 epochs without a new lowest
@@ -31,13 +31,14 @@ CHOICES = {
     *(name for name in resnet.IMAGENET if name != 'resnet50'),
   ),
   'data': imagenet.DATA,
+  'pod': imagenet.PODS,
   'schedule': ('plateau', 'step'),
 }
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the config for the arguments in the module's docstring."""
-  args = arguments.parse(arg, CHOICES, imagenet.SWITCHES)
+  args = arguments.parse(arg, CHOICES, ('smoke',))
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
   # Shorter side uniform in [256, 480], random 224.
   imagenet.set_geometry(
@@ -59,7 +60,7 @@ def get_config(arg: str = '') -> ConfigDict:
     weight_decay=1e-4,
   )
   config.schedule = imagenet.PLATEAU
-  if args['schedule'] == 'step' or args['pod']:
+  if args['schedule'] == 'step' or args['pod'] != 'off':
     config.schedule = {
       'name': 'step',
       'boundaries': ('30 epochs', '60 epochs', '90 epochs'),

@@ -8,7 +8,7 @@
     start=pretrained|glorot   pretrained: deeper nets take layers of A, from
                               --config.init_from; glorot: none needed
     smoke                     3 steps of 8 images, for a look
-    pod                       not the paper's: batches of 2,048, warm-up
+    pod=off|1024|2048|4096|8192    images a batch, not the paper's recipe
 
 Section 3.1: S = 384 and jitter start from a trained net of the same variant
 (--config.init_from, all layers); 384 at a rate of 1e-3.
@@ -30,6 +30,7 @@ from configs import arguments, imagenet
 CHOICES = {
   'variant': ('vgg_d', 'vgg_a', 'vgg_a_lrn', 'vgg_b', 'vgg_c', 'vgg_e'),
   'data': imagenet.DATA,
+  'pod': imagenet.PODS,
   'scale': ('256', '384', 'jitter'),
   'start': ('pretrained', 'glorot'),
 }
@@ -40,7 +41,7 @@ OF_A = ('conv1_1', 'conv2_1', 'conv3_1', 'conv3_2', 'fc6', 'fc7', 'fc8')
 
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the config for the arguments in the module's docstring."""
-  args = arguments.parse(arg, CHOICES, imagenet.SWITCHES)
+  args = arguments.parse(arg, CHOICES, ('smoke',))
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
   smallest, largest = SIDES[args['scale']]
   imagenet.set_geometry(
@@ -63,7 +64,7 @@ def get_config(arg: str = '') -> ConfigDict:
     weight_decay=5e-4,
   )
   config.schedule = imagenet.PLATEAU
-  if args['pod']:
+  if args['pod'] != 'off':
     config.schedule = {
       'name': 'step',
       'boundaries': ('30 epochs', '50 epochs', '65 epochs'),

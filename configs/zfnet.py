@@ -5,7 +5,7 @@
     variant=zfnet|zfnet_wide|zfnet512
     data=imagenet2012|folder|fake
     smoke                     3 steps of 8 images, for a look
-    pod                       not the paper's: batches of 2,048, warm-up
+    pod=off|1024|2048|4096|8192    images a batch, not the paper's recipe
 
 Choices where the paper is silent or unclear:
   - The rate is "annealed manually when the validation error plateaus": divided
@@ -24,12 +24,13 @@ from configs import arguments, imagenet
 CHOICES = {
   'variant': ('zfnet', 'zfnet_wide', 'zfnet512'),
   'data': imagenet.DATA,
+  'pod': imagenet.PODS,
 }
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the config for the arguments in the module's docstring."""
-  args = arguments.parse(arg, CHOICES, imagenet.SWITCHES)
+  args = arguments.parse(arg, CHOICES, ('smoke',))
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
   # Section 3: shorter side to 256, its centre, crops of 224.
   imagenet.set_geometry(config, {'name': 'random_crop'}, imagenet.center())
@@ -42,7 +43,7 @@ def get_config(arg: str = '') -> ConfigDict:
     max_filter_rms=0.1,
   )
   config.schedule = imagenet.PLATEAU
-  if args['pod']:
+  if args['pod'] != 'off':
     config.schedule = {
       'name': 'step',
       'boundaries': ('30 epochs', '50 epochs', '60 epochs'),

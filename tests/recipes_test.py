@@ -139,10 +139,21 @@ def test_what_each_paper_has_of_its_own():
   assert config_of('vgg:variant=vgg_a').init_layers == ()
 
 
-def test_pod_scales_the_rate_with_the_batch():
-  config = config_of('resnet:pod')
-  assert config.train.batch_size == 2048
-  assert config.optimizer.learning_rate == pytest.approx(0.8)
+@pytest.mark.parametrize(
+  ('text', 'batch', 'rate'),
+  [
+    ('resnet:pod=1024', 1024, 0.4),
+    ('resnet:pod=8192', 8192, 3.2),
+    ('alexnet:pod=2048', 2048, 0.16),
+    ('zfnet:pod=2048', 2048, 0.16),
+    ('vgg:pod=4096', 4096, 0.16),
+    ('googlenet:pod=2048', 2048, 0.64),
+  ],
+)
+def test_pod_scales_the_rate_with_the_batch(text, batch, rate):
+  config = config_of(text)
+  assert config.train.batch_size == batch
+  assert config.optimizer.learning_rate == pytest.approx(rate)
   assert (config.schedule.warmup, config.model.dtype) == (
     '5 epochs',
     'bfloat16',
