@@ -152,24 +152,31 @@ def max_pool(
     )
     padding = height, width
   out = _output_size(x, (size, size), stride, padding)
+  return lax.platform_dependent(
+    x,
+    cpu=functools.partial(_max_by_slices, size, stride, padding, out),
+    default=functools.partial(_max_by_windows, size, stride, padding),
+  )
+
+
+def _max_by_slices(size, stride, padding, out, x):
+  # Its gradient is 4 to 17 times faster on CPU than select-and-scatter. It
+  # shares the gradient of equal maxima, which after a ReLU concerns zeros.
   x = jnp.pad(x, ((0, 0), *padding, (0, 0)), constant_values=-jnp.inf)
+  for axis in (1, 2):
+    ends = stride * (out[axis - 1] - 1) + 1
+    parts = [
+      lax.slice_in_dim(x, i, i + ends, stride, axis) for i in range(size)
+    ]
+    x = jax.tree.reduce(jnp.maximum, parts)
+  return x
 
-  def by_slices(x):
-    # Its gradient is 4 to 17 times faster on CPU than select-and-scatter. It
-    # shares the gradient of equal maxima, which after a ReLU concerns zeros.
-    for axis in (1, 2):
-      ends = stride * (out[axis - 1] - 1) + 1
-      parts = [
-        lax.slice_in_dim(x, i, i + ends, stride, axis) for i in range(size)
-      ]
-      x = jax.tree.reduce(jnp.maximum, parts)
-    return x
 
-  def by_windows(x):
-    window, strides = (1, size, size, 1), (1, stride, stride, 1)
-    return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, 'VALID')
-
-  return lax.platform_dependent(x, cpu=by_slices, default=by_windows)
+def _max_by_windows(size, stride, padding, x):
+  # Padding inside it is not written to memory, as that of `jnp.pad` is.
+  window, strides = (1, size, size, 1), (1, stride, stride, 1)
+  around = ((0, 0), *padding, (0, 0))
+  return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, around)
 
 
 def average_pool(x: jax.Array, size: int, stride: int = 1) -> jax.Array:
