@@ -6,13 +6,13 @@
 digests and copies the state; the disk is written in the background.
 """
 
-import logging
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import jax
+from absl import logging
 
 import checkpoints
 from configs import vgg
@@ -22,7 +22,7 @@ from train_step import create_state
 
 def main() -> None:
   """Prints seconds, of three saves."""
-  logging.getLogger('absl').setLevel(logging.ERROR)
+  logging.set_verbosity(logging.ERROR)
   config = vgg.get_config('')
   config.data.name = 'fake'
   config.data.options = {
