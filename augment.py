@@ -28,7 +28,13 @@ def pad_to(images: jax.Array, size: int) -> jax.Array:
 
 
 def standardize(images: jax.Array, mean, std) -> jax.Array:
-  """Returns (images - mean) / std as float32; mean and std are per channel."""
+  """Returns (images - mean) / std as float32.
+
+  Args:
+    images: [N, H, W, C].
+    mean: a value, one a channel, or [H, W, C].
+    std: a value, or one a channel.
+  """
   mean, std = (jnp.asarray(v, jnp.float32) for v in (mean, std))
   return (images.astype(jnp.float32) - mean) / std
 

@@ -16,6 +16,7 @@ import distributed
 import eval_lib
 import evaluation
 import input_pipeline
+import mean_image
 import networks
 import sdlm
 import warm_start
@@ -66,6 +67,8 @@ def train_and_evaluate(
   place = workdir_lib.open_directory(workdir)
   distributed.check_same(config, place)
   changed = workdir_lib.check_owner(place, config)
+  if workdir_lib.is_begun(place):
+    mean_image.check_owner(config, place)
   experiment = create_experiment(config)
   store = checkpoints.Checkpoints(
     place / 'checkpoints', config.checkpoint.keep, config.checkpoint.keep_best
@@ -124,6 +127,7 @@ def _open_log(experiment, place, state):
   main, step = jax.process_index() == 0, int(state.step)
   if main:
     workdir_lib.record_start(place, experiment.config, step)
+    mean_image.record(experiment.config, place)
     source = experiment.train_source
     workdir_lib.record_classes(place, source.class_names, source.image_shape)
   batch_size = experiment.config.train.batch_size
@@ -163,6 +167,7 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   distributed.check_same(config, None)
   workdir_lib.check_owner(place, config)
   path = config.init_from or str(place)
+  config = mean_image.as_recorded(config, path)
   given, config = config, networks.with_origin(config, path)
   if config is not given and jax.process_index() == 0:
     data = config.data
