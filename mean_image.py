@@ -117,9 +117,14 @@ def record(config: ConfigDict, place: pathlib.Path) -> None:
   if image is None:
     (place / NAME).unlink(missing_ok=True)  # of a start without checkpoints
     return
+  write(place / NAME, image)
+
+
+def write(path: pathlib.Path, image: np.ndarray) -> None:
+  """Writes a mean image as `read` takes it; raises OSError."""
   content = io.BytesIO()
-  np.save(content, image)
-  workdir.write(place / NAME, content.getvalue())
+  np.save(content, image.astype(np.float32))
+  workdir.write(path, content.getvalue())
 
 
 def digest(config: ConfigDict) -> str:
