@@ -28,7 +28,13 @@ def pad_to(images: jax.Array, size: int) -> jax.Array:
 
 
 def standardize(images: jax.Array, mean, std) -> jax.Array:
-  """Returns (images - mean) / std as float32; mean and std are per channel."""
+  """Returns (images - mean) / std as float32.
+
+  Args:
+    images: [N, H, W, C].
+    mean: a value, one a channel, or [H, W, C].
+    std: a value, or one a channel.
+  """
   mean, std = (jnp.asarray(v, jnp.float32) for v in (mean, std))
   return (images.astype(jnp.float32) - mean) / std
 
@@ -119,6 +125,8 @@ def lighting(
   images: jax.Array,
   std: float = 0.1,
   form: str = 'code',
+  components=_COMPONENTS,
+  deviations=_DEVIATIONS,
 ) -> jax.Array:
   """Flips, then shifts the colour of an image, AlexNet's Section 4.1.
 
@@ -130,6 +138,9 @@ def lighting(
       original code has it, 12 grey levels for the first. 'literal': alpha times
       the eigenvalue of the covariance of pixels of 0 to 1, back on 0 to 255: 6.
       (The eigenvalue of pixels of 0 to 255 would give 1,483.)
+    components: principal components of RGB, one a row; ImageNet's by default,
+      `python -m tools.data_mean` prints those of another data set.
+    deviations: their standard deviations, of pixels of 0 to 255.
 
   Returns:
     float32 [N, H, W, 3]; what leaves 0 to 255 is not clipped, as in the code.
@@ -139,14 +150,14 @@ def lighting(
   """
   flip_key, key = jax.random.split(key)
   images = flip(flip_key, images).astype(jnp.float32)
-  deviations = jnp.array(_DEVIATIONS)
+  deviations = jnp.array(deviations)
   scales = {'code': deviations, 'literal': deviations**2 / 255}
   if form not in scales:
     raise UserError(
       f"train.augment_options.form '{form}' is unknown.{closest(form, scales)}"
     )
   alpha = std * jax.random.normal(key, (len(images), 3))
-  shift = (alpha * scales[form]) @ jnp.array(_COMPONENTS)
+  shift = (alpha * scales[form]) @ jnp.array(components)
   return images + shift[:, None, None]
 
 

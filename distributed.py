@@ -21,6 +21,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
+import mean_image
 import workdir as workdir_lib
 from errors import UserError, one_line
 
@@ -170,6 +171,7 @@ def check_same(config: ConfigDict, place: pathlib.Path | None) -> None:
     'the code (git)': versions.pop('git'),
     'Python, libraries or devices': versions,
     '--workdir': str(place),
+    'the file of data.mean_image': mean_image.digest(config),
   }
   digests = [_digest(part) for part in parts.values()]
   everyone = multihost_utils.process_allgather(np.stack(digests))

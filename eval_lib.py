@@ -11,10 +11,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 import augment
 import input_pipeline
+from errors import UserError
 from losses import Loss
 from sources import Source
 
@@ -134,7 +136,13 @@ def as_result(
   return result
 
 
-def make_prepare(image_size: int, mean, std, order: str = 'rgb') -> Callable:
+def make_prepare(
+  image_size: int,
+  mean,
+  std,
+  order: str = 'rgb',
+  mean_image: np.ndarray | None = None,
+) -> Callable:
   """Returns uint8 [N, H, W, C] -> float32 for a network.
 
   Args:
@@ -142,13 +150,27 @@ def make_prepare(image_size: int, mean, std, order: str = 'rgb') -> Callable:
     mean: of each channel, R, G, B whatever the order.
     std: as `mean`.
     order: of the channels that the network takes: 'rgb', 'bgr'.
+    mean_image: in place of `mean`, float32 [image_size, image_size, C]. An
+      image of another size, as dense evaluation has them, has no such pixels:
+      the means of its channels are taken.
   """
 
   def prepare(images):
     if max(images.shape[1:3]) < image_size:
       images = augment.pad_to(images, image_size)
-    images = augment.standardize(images, mean, std)
+    images = augment.standardize(images, mean_of(images.shape), std)
     return images[..., ::-1] if order == 'bgr' else images
+
+  def mean_of(shape):
+    if mean_image is None:
+      return mean
+    if mean_image.shape[-1] != shape[-1]:
+      raise UserError(
+        f'data.mean_image is of {mean_image.shape[-1]} channels, the images '
+        f'have {shape[-1]}; see tools/data_mean.py'
+      )
+    same = mean_image.shape == shape[1:]
+    return mean_image if same else mean_image.mean((0, 1), dtype=np.float64)
 
   return prepare
 

@@ -16,6 +16,7 @@ import crops
 import eval_lib
 import input_pipeline
 import losses
+import mean_image
 import optimizers
 import photos
 import schedules
@@ -107,7 +108,11 @@ def create_experiment(
     loss=loss,
     augment=augmentation,
     prepare=eval_lib.make_prepare(
-      data.image_size, data.mean, data.std, data.order
+      data.image_size,
+      data.mean,
+      data.std,
+      data.order,
+      mean_image.of_config(config),
     ),
     batch_sharding=input_pipeline.batch_sharding(mesh),
     train_source=train_source,

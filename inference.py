@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 import crops
 import experiment as experiment_lib
+import mean_image
 import networks
 import protocols
 import scoring
@@ -52,6 +53,7 @@ def load(config: ConfigDict, workdir: str, classes: str = '') -> Model:
   if not place.exists():
     raise UserError(f'{path} does not exist: a workdir, or a file of weights')
   if not networks.is_file(path):
+    config = mean_image.as_recorded(config, path)
     workdir_lib.check_owner(place, config)
   names, shape = _classes(config, place, classes)
   found = [networks.load(config, path, len(names))]

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 import checkpoints
 import eval_lib
 import input_pipeline
+import mean_image
 import zoo
 from errors import UserError, closest
 from scoring import Network
@@ -26,13 +27,13 @@ def load(config: ConfigDict, path: str, num_classes: int) -> Network:
   """Returns the network of a config with the variables at `path`.
 
   A file of other people's weights brings its own preprocessing:
-  `weights.origin`. Where `train.average` is set, a checkpoint gives the
-  average.
+  `weights.origin`; a workdir its mean image. Where `train.average` is set, a
+  checkpoint gives the average.
 
   Raises:
     UserError: nothing there, damaged, or it does not fit.
   """
-  config = with_origin(config, path)
+  config = with_origin(mean_image.as_recorded(config, path), path)
   data, model = config.data, dict(config.model)
   name = model.pop('name')
   try:
@@ -47,7 +48,13 @@ def load(config: ConfigDict, path: str, num_classes: int) -> Network:
     path,
     module,
     variables,
-    eval_lib.make_prepare(data.image_size, data.mean, data.std, data.order),
+    eval_lib.make_prepare(
+      data.image_size,
+      data.mean,
+      data.std,
+      data.order,
+      mean_image.of_config(config),
+    ),
     data.image_size,
     num_classes,
   )
@@ -81,6 +88,7 @@ def with_origin(config: ConfigDict, path: str) -> ConfigDict:
     return config
   config = config.copy_and_resolve_references()
   config.data.update(order=origin.order, mean=origin.mean, std=origin.std)
+  config.data.mean_image = ''
   config.model.update(dict(origin.options))
   return config
 
@@ -153,5 +161,6 @@ def _as_recorded(config, workdir):
   for field in ('image_size', 'mean', 'std', 'order'):
     value = recorded['data'].get(field, config.data[field])
     config.data[field] = tuple(value) if isinstance(value, list) else value
+  config.data.mean_image = ''  # `load` finds the workdir's own
   config.train.average = recorded['train'].get('average', 0.0)
   return config

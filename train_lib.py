@@ -16,6 +16,7 @@ import distributed
 import eval_lib
 import evaluation
 import input_pipeline
+import mean_image
 import networks
 import sdlm
 import warm_start
@@ -66,6 +67,8 @@ def train_and_evaluate(
   place = workdir_lib.open_directory(workdir)
   distributed.check_same(config, place)
   changed = workdir_lib.check_owner(place, config)
+  if workdir_lib.is_begun(place):
+    mean_image.check_owner(config, place)
   experiment = create_experiment(config)
   store = checkpoints.Checkpoints(
     place / 'checkpoints', config.checkpoint.keep, config.checkpoint.keep_best
@@ -124,6 +127,7 @@ def _open_log(experiment, place, state):
   main, step = jax.process_index() == 0, int(state.step)
   if main:
     workdir_lib.record_start(place, experiment.config, step)
+    mean_image.record(experiment.config, place)
     source = experiment.train_source
     workdir_lib.record_classes(place, source.class_names, source.image_shape)
   batch_size = experiment.config.train.batch_size
@@ -163,6 +167,7 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   distributed.check_same(config, None)
   workdir_lib.check_owner(place, config)
   path = config.init_from or str(place)
+  config = mean_image.as_recorded(config, path)
   given, config = config, networks.with_origin(config, path)
   if config is not given and jax.process_index() == 0:
     data = config.data
@@ -181,17 +186,22 @@ class _Loop:
     self.config = experiment.config
     self.eval_step = evaluation.make_step(experiment)
     self.clock = Clock(self.config.train.batch_size)
+    self.read = 0  # the step whose metrics were read last
 
   def run(self, state: TrainState, preemption: Preemption) -> dict[str, Any]:
     """Trains to the last step; returns the last evaluation."""
     self.preemption = preemption
-    first = step = int(state.step)
+    first = step = self.read = int(state.step)
     last = self.experiment.steps
-    if step and self._evaluation_due(step) and not self.store.evaluated(step):
-      # preempted before it was done
-      state = self._evaluate_and_save(state, step)
-    if step < last:
-      state, step = self._train(state, step, last)
+    try:
+      if step and self._evaluation_due(step) and not self.store.evaluated(step):
+        # preempted before it was done
+        state = self._evaluate_and_save(state, step)
+      if step < last:
+        state, step = self._train(state, step, last)
+    finally:  # those since the last line, whatever ends the run
+      if replaced := self._replaced():
+        self.log.write(self.read, replaced)
     self.store.wait()
     self._report(first, step)
     return self.log.last_eval or {}
@@ -237,6 +247,7 @@ class _Loop:
   def _read(self, step, metrics):
     """Takes the metrics of a step from the device; stops if it diverged."""
     loss = float(metrics['loss'])
+    self.read = step
     self.clock.step_done()
     if not np.isfinite(loss):
       raise self._diverged(f'loss is {loss} at step {step}')
@@ -250,16 +261,16 @@ class _Loop:
     if step % self.config.train.log_every == 0 or step == self.experiment.steps:
       values = {f'train/{k}': float(v) for k, v in metrics.items()}
       lap = self.clock.lap()
-      self.log.write(step, {**values, **lap, **self._replaced(step)})
+      self.log.write(step, {**values, **lap, **self._replaced()})
 
-  def _replaced(self, step):
+  def _replaced(self):
     """Says which photographs were replaced, and returns their number."""
     source = self.experiment.train_source
     if not isinstance(source, Cropped) or not (keys := source.replaced()):
       return {}
     self.log.say(
-      f'step {step}: {len(keys)} photographs could not be decoded and were '
-      f'replaced by the next one: {", ".join(keys[:3])}'
+      f'step {self.read}: {len(keys)} photographs could not be decoded and '
+      f'were replaced by the next one: {", ".join(keys[:3])}'
       + ', ...'
       * (len(keys) > 3)
     )

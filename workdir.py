@@ -3,6 +3,7 @@
 It holds
 
     config.json      the resolved config of the last start
+    mean_image.npy   that of `data.mean_image`, where it is set
     classes.json     names of the classes, shape of the images: for predictions
     versions.jsonl   a line a start: time, step, code, libraries, devices
     metrics.jsonl, events.out.tfevents.*      see run_log.py
@@ -86,7 +87,7 @@ def check_owner(place: pathlib.Path, config: ConfigDict) -> dict[str, tuple]:
     if old.get(name, 'nothing') != new.get(name, 'nothing')
   }
   other = {k: v for k, v in differing.items() if k.startswith(_IDENTITY)}
-  if other and any((place / 'checkpoints').glob('[0-9]*')):
+  if other and is_begun(place):
     fields = ', '.join(
       f'{k}: {a} there, {b} here' for k, (a, b) in other.items()
     )
@@ -95,6 +96,11 @@ def check_owner(place: pathlib.Path, config: ConfigDict) -> dict[str, tuple]:
       'one, or take its parameters with --config.init_from'
     )
   return differing
+
+
+def is_begun(place: pathlib.Path) -> bool:
+  """Whether the directory holds checkpoints."""
+  return any((place / 'checkpoints').glob('[0-9]*'))
 
 
 def record_start(place: pathlib.Path, config: ConfigDict, step: int) -> None:

@@ -2,6 +2,7 @@
 
     pip install tensorflow torch torchvision   # peers; what is missing is left
     python -m benchmarks.input --rounds=3      # out
+    python -m benchmarks.input --waiting       # beside train steps
 
 Files: 256 JPEGs of 500x375, some 90 KB, cut from the two photographs that ship
 in scikit-learn (mlxtend needs it, so it is there). All from the page cache.
@@ -15,11 +16,17 @@ in scikit-learn (mlxtend needs it, so it is there). All from the page cache.
 
 Each measurement is a process of its own that may use the given number of cores,
 with as many threads or workers; sides take turns, a round after the other.
-Medians; the ratio is ours over the peer in the same round.
+Medians; the ratio is ours over the peer in the same round. What more cores
+would give is computed, from the CPU time that an image takes: on paper.
+
+--waiting: the train steps of configs/alexnet.py and configs/resnet.py with
+their own geometries and augmentations, on what devices there are, and the share
+of the time in which they wait for our input: `time/data_wait_fraction`.
 """
 
 import argparse
 import datetime
+import importlib
 import importlib.metadata
 import importlib.util
 import json
@@ -43,6 +50,10 @@ SIDES = {
   'tf.data': ('tensorflow', 4),
   'torchvision': ('torchvision', 4),
 }
+STEPS = {'alexnet': 12, 'resnet': 6}  # to be measured with --waiting
+FULL = 6  # steps before that, until what was read ahead is used up
+CORES = (8, 32, 64)  # on paper
+FED = 2_500  # images/s of an accelerator, on paper
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -63,6 +74,7 @@ def make_files(root: pathlib.Path) -> float:
       )
       (root / 'train' / str(c) / f'{i}.jpg').write_bytes(encoded)
       sizes.append(len(encoded))
+    (root / 'val' / str(c) / '0.jpg').write_bytes(encoded)
   return statistics.mean(sizes)
 
 
@@ -183,6 +195,69 @@ def measure(side: str, root: str, cores: int, seconds: float) -> None:
   os._exit(0)  # no waiting for workers
 
 
+def step_and_wait(name: str, root: str, batch_size: int) -> dict[str, float]:
+  """Trains a few steps of configs/NAME.py as `train_lib` does.
+
+  Returns:
+    'time/images_per_second' and 'time/data_wait_fraction', of `run_log.Clock`.
+  """
+  import experiment as experiment_lib  # noqa: PLC0415
+  import input_pipeline  # noqa: PLC0415
+  import run_log  # noqa: PLC0415
+  import train_step  # noqa: PLC0415
+
+  config = importlib.import_module(f'configs.{name}').get_config('data=folder')
+  config.data.dir, config.train.batch_size = root, batch_size
+  if 'bn_group' in config.model:
+    config.model.bn_group = min(config.model.bn_group, batch_size)
+  experiment = experiment_lib.create_experiment(config)
+  state = train_step.create_state(experiment)
+  step = train_step.make_train_step(experiment)
+  batches = input_pipeline.train_batches(
+    experiment.train_source,
+    batch_size,
+    seed=config.seed,
+    start=0,
+    stop=FULL + STEPS[name],
+    sharding=experiment.batch_sharding,
+    threads=config.data.threads,
+  )
+  clock, unread = run_log.Clock(batch_size), None
+  for number, batch in enumerate(clock.waiting(batches)):
+    if number == FULL:
+      float(unread['loss'])
+      clock.start()
+    state, metrics = step(state, batch)
+    if unread:  # one step late
+      float(unread['loss'])
+    unread = metrics
+    clock.step_done()
+  float(unread['loss'])
+  return clock.lap()
+
+
+def print_waiting(batch_size: int) -> None:
+  """Prints the table of --waiting."""
+  import jax  # noqa: PLC0415
+
+  devices = jax.devices()
+  print(
+    f'batch {batch_size}, {len(devices)} x {devices[0].device_kind}, '
+    f'{len(os.sched_getaffinity(0))} cores; {_processor()}; '
+    f'{_versions(["ours"])}; {datetime.date.today():%d %B %Y}\n'
+  )
+  print('| config | images/s in training | waiting for data |\n|---|---:|---:|')
+  with tempfile.TemporaryDirectory() as root:
+    make_files(pathlib.Path(root))
+    for name in STEPS:
+      found = step_and_wait(name, root, batch_size)
+      print(
+        f'| {name} | {found["time/images_per_second"]:,.1f} | '
+        f'{found["time/data_wait_fraction"]:.1%} |',
+        flush=True,
+      )
+
+
 def _in_process(side, root, cores, seconds):
   command = [sys.executable, '-m', 'benchmarks.input', f'--side={side}']
   command += [f'--root={root}', f'--cores={cores}', f'--seconds={seconds}']
@@ -229,6 +304,7 @@ def compare(rounds: int, seconds: float) -> None:
       '| cores | side | images/s | ours / side | over rounds | CPU, ms/image | '
       'bytes/image to the device |\n|---:|---|---:|---:|---|---:|---:|'
     )
+    mine = {}
     for cores in (1, 2):
       found = {side: [] for side in here}
       for _ in range(rounds):
@@ -236,6 +312,8 @@ def compare(rounds: int, seconds: float) -> None:
           found[side].append(_in_process(side, root, cores, seconds))
       for side in here:
         print(_row(cores, side, found[side], found['ours']), flush=True)
+      mine[cores] = found['ours']
+  print('\n' + '\n'.join(on_paper(mine)))
 
 
 def _row(cores, side, found, mine):
@@ -249,6 +327,25 @@ def _row(cores, side, found, mine):
   )
 
 
+def on_paper(measured: dict[int, list[dict[str, float]]]) -> list[str]:
+  """Returns the table of what more cores would give.
+
+  Args:
+    measured: results of `measure`, by the number of cores.
+  """
+  lines = ['| cores | images/s | |', '|---:|---:|---|']
+  for cores, found in measured.items():
+    rate = statistics.median(f['rate'] for f in found)
+    lines.append(f'| {cores} | {rate:,.0f} | measured |')
+  # Of the most cores: with them, time for what they share is in it.
+  cpu_ms = statistics.median(f['cpu_ms'] for f in measured[max(measured)])
+  lines += [
+    f'| {cores} | {cores * 1e3 / cpu_ms:,.0f} | on paper |' for cores in CORES
+  ]
+  need = FED * cpu_ms / 1e3
+  return [*lines, '', f'{FED:,} images/s take {need:.1f} cores, on paper']
+
+
 def main() -> None:
   """Compares; with --side measures one, for `compare`."""
   parser = argparse.ArgumentParser(
@@ -256,12 +353,16 @@ def main() -> None:
   )
   parser.add_argument('--rounds', type=int, default=3)
   parser.add_argument('--seconds', type=float, default=5.0)
+  parser.add_argument('--waiting', action='store_true')
+  parser.add_argument('--batch', type=int, default=16, help='of --waiting')
   parser.add_argument('--side', choices=list(SIDES), help=argparse.SUPPRESS)
   parser.add_argument('--root', help=argparse.SUPPRESS)
   parser.add_argument('--cores', type=int, help=argparse.SUPPRESS)
   args = parser.parse_args()
   if args.side:
     measure(args.side, args.root, args.cores, args.seconds)
+  elif args.waiting:
+    print_waiting(args.batch)
   else:
     compare(args.rounds, args.seconds)
 

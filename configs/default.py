@@ -27,6 +27,8 @@ def get_config() -> ConfigDict:
       'image_size': 0,  # side of the network's input, pixels
       'mean': (0.0,),  # the network sees (pixel - mean) / std; pixels are
       'std': (1.0,),  # 0 to 255; one value, or one a channel, R, G, B
+      'mean_image': '',  # .npy of the mean of each pixel, in place of mean:
+      # float32 [image_size, image_size, C]; python -m tools.data_mean
       'order': 'rgb',  # of channels, as the network takes them; bgr
     },
     'model': {

@@ -9,8 +9,8 @@ DATA = ('imagenet2012', 'folder', 'fake')
 PODS = ('off', '1024', '2048', '4096', '8192')
 IMAGES = 1_281_167  # ILSVRC-2012, training
 # Mean of RGB over the 256x256 centres of ImageNet: cuda-convnet2, input_meta.
-# The papers subtract the mean of each pixel; its channels differ by little, and
-# a mean of channels also fits crops of any place and size.
+# The papers subtract the mean of each pixel, as data.mean_image does; its
+# channels differ by little, and their mean fits crops of any place and size.
 MEAN = (127.30, 119.72, 104.91)
 # "Divided by 10 when the validation error stops improving" (AlexNet, Section 5;
 # VGG, 3.1; ResNet, 3.4; ZFNet, 3, by hand): after 5 evaluations, epochs,

@@ -14,7 +14,7 @@ Choices where the paper is silent or unclear:
     top-1 error; at most three times, as far as Figure 4 shows. The paper prints
     no iterations: schedule=step is fb.resnet.torch's every 30 epochs.
   - Everything decays, batch normalisation too, as in fb.resnet.torch.
-  - The mean of each channel in place of the mean image.
+  - The mean of each channel in place of the mean image: data.mean_image.
   - Statistics of batch normalisation are of 32 images, a GPU's share of 256,
     and recomputed over 200 batches after training; the authors' files do not
     say how many.

@@ -11,7 +11,7 @@
 Choices where the paper is silent or unclear:
   - Trains on all 50,000 images, as its results; its schedule was chosen on
     45,000.
-  - The mean of each channel in place of the mean of each pixel.
+  - The mean of each channel in place of that of each pixel: data.mean_image.
   - Statistics of batch normalisation are of 64 images: 128 on two GPUs.
   - ResNet-110: the rate is 0.01 until a batch has less than 80 % of training
     error; the paper does not say over how many images.

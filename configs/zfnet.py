@@ -14,7 +14,7 @@ Choices where the paper is silent or unclear:
   - Crops are random, not the ten fixed ones of the text, whose words are "using
     10 different sub-crops [..] on top of" flips.
   - Filters are renormalised after every step; RMS over all weights of one.
-  - The mean of each channel in place of the mean image.
+  - The mean of each channel in place of the mean image: data.mean_image.
 """
 
 from ml_collections import ConfigDict

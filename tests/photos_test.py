@@ -1,6 +1,7 @@
 """Photographs: folders, crops by position, records that cannot be decoded."""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ import photos
 import sources
 import train_lib
 from errors import UserError
+from preemption import PreemptedError, Preemption
 
 
 @pytest.fixture
@@ -239,6 +241,27 @@ def test_a_run_says_what_was_replaced_and_evaluation_takes_no_replacement(
   damage(root, 'val/class1/1_0.jpg')
   with pytest.raises(UserError, match=r'val/class1/1_0.jpg \(index 2\)'):
     train_lib.evaluate_only(config, str(workdir))
+
+
+def test_a_run_that_stops_says_what_was_replaced_since_its_last_line(
+  root, tmp_path_factory, capsys
+):
+  damage(root, 'train/class1/1_0.jpg', 'train/class1/1_1.jpg')
+  config = config_of(
+    root, data__on_error='skip', train__steps=3, train__log_every=100
+  )
+  workdir = tmp_path_factory.mktemp('run')
+
+  class Stop(Preemption):
+    def agreed(self):
+      return True
+
+  with pytest.raises(PreemptedError):
+    train_lib.train_and_evaluate(config, str(workdir), preemption=Stop())
+  said = capsys.readouterr().out
+  assert re.search(r'step 1: \d+ photographs could not be decoded', said)
+  lines = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
+  assert sum('time/replaced_photographs' in line for line in lines) == 1
 
 
 def test_on_error_is_checked(root):

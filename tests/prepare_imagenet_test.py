@@ -1,5 +1,6 @@
 """prepare_imagenet on tars in ImageNet's layout, good, odd and bad."""
 
+import errno
 import hashlib
 import io
 import pathlib
@@ -21,7 +22,9 @@ from errors import UserError
 
 tfds = pytest.importorskip('tensorflow_datasets')
 
-from tools import imagenet_index, prepare_imagenet
+from array_record.python import array_record_module
+
+from tools import imagenet_index, imagenet_shards, prepare_imagenet
 
 WORDS = ('n01440764', 'n01443537', 'n02119789')
 CLASSES = (0, 1, 278)  # their numbers in the list of 1,000
@@ -220,6 +223,42 @@ def test_truncated_files_are_refused_by_name_then_mended_or_left_out(
   prepare(monkeypatch, tmp_path / 'less', *arguments, f'--exclude={bad}')
   train = sources.create('imagenet2012', 'train', str(tmp_path / 'less'))
   assert len(train) == 17
+
+
+@pytest.mark.parametrize('what', ['shard', 'report', 'metadata'])
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
+  tmp_path, monkeypatch, capsys, what
+):
+  class Writer(array_record_module.ArrayRecordWriter):
+    def close(self):
+      if len(digests(tmp_path / 'out')) == 2:
+        # As it says on a full tmpfs.
+        raise RuntimeError('write() failed: No space left on device; writing x')
+      super().close()
+
+  def write(path, text):
+    raise OSError(errno.ENOSPC, 'No space left on device', str(path))
+
+  arguments = make_tars(tmp_path)
+  target, name, value = {
+    'shard': (array_record_module, 'ArrayRecordWriter', Writer),
+    'report': (imagenet_shards, 'write', write),
+    'metadata': (prepare_imagenet, 'write', write),
+  }[what]
+  with monkeypatch.context() as patch:
+    patch.setattr(target, name, value)
+    with pytest.raises(SystemExit) as ended:
+      prepare(patch, tmp_path / 'out', *arguments)
+  assert ended.value.code == 2
+  said = capsys.readouterr().err
+  assert said.count('\n') == 1
+  assert said.startswith(f'error: {tmp_path}/out/imagenet2012/5.1.0/')
+  assert ': No space left on device. Free some space; the same command' in said
+  if what == 'shard':
+    assert len(digests(tmp_path / 'out')) == 2
+  prepare(monkeypatch, tmp_path / 'out', *arguments)
+  prepare(monkeypatch, tmp_path / 'whole', *arguments)
+  assert digests(tmp_path / 'out') == digests(tmp_path / 'whole')
 
 
 @pytest.mark.parametrize('damage', ['outer', 'inner', 'class', 'name'])

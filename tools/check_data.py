@@ -28,7 +28,7 @@ _TITLE = 16  # pixels above a column
 _SMALL_SIDE, _SHOWN_SIDE = 64, 128  # smaller crops are shown enlarged
 
 
-def _spread(source: sources.Source, number: int) -> np.ndarray:
+def spread(source: sources.Source, number: int) -> np.ndarray:
   """Returns numbers of examples all over the split."""
   number = min(number, len(source))
   return np.arange(number) * len(source) // number
@@ -41,7 +41,7 @@ def describe(source: sources.Source, split: str) -> str:
     UserError: a photograph of the sample cannot be decoded.
   """
   began = time.perf_counter()
-  sample = source.batch(_spread(source, _SAMPLE))
+  sample = source.batch(spread(source, _SAMPLE))
   rate = len(sample['label']) / (time.perf_counter() - began)
   shape = 'x'.join(map(str, source.image_shape))
   lines = [
@@ -64,11 +64,11 @@ def describe(source: sources.Source, split: str) -> str:
 
 def sheet(train: sources.Source, test: sources.Source) -> np.ndarray:
   """Returns the contact sheet, uint8 [H, W, 3], RGB."""
-  columns = _spread(train, _COLUMNS)
+  columns = spread(train, _COLUMNS)
   rows = [
     train.batch(columns, columns + row * len(train)) for row in range(_ROWS)
   ]
-  held_out = test.batch(_spread(test, _COLUMNS))
+  held_out = test.batch(spread(test, _COLUMNS))
   top = _titles(train, rows[0]['label'])
   middle = _titles(test, held_out['label'])
   return np.concatenate(

@@ -1,5 +1,6 @@
 """What `prepare_imagenet` writes: shards, as a function of the input alone."""
 
+import errno
 import hashlib
 import json
 import os
@@ -71,6 +72,9 @@ def write_shard(
 
   Returns:
     'examples', 'bytes', 'reencoded' (name: why) and 'bad' (name: why).
+
+  Raises:
+    OSError: it cannot be written; ENOSPC on a full disk.
   """
   from array_record.python import array_record_module  # noqa: PLC0415
   from tensorflow_datasets.proto import tf_example_pb2  # noqa: PLC0415
@@ -103,15 +107,21 @@ def write_shard(
   if not bad:
     temporary = f'{path}.tmp-{os.getpid()}'
     # JPEGs do not shrink, and bytes do not depend on a compressor's version.
-    writer = array_record_module.ArrayRecordWriter(
-      temporary, 'group_size:1,uncompressed'
-    )
-    for record in records:
-      writer.write(record)
-    writer.close()
-    reader = array_record_module.ArrayRecordReader(temporary)
+    try:
+      writer = array_record_module.ArrayRecordWriter(
+        temporary, 'group_size:1,uncompressed'
+      )
+      for record in records:
+        writer.write(record)
+      writer.close()
+      reader = array_record_module.ArrayRecordReader(temporary)
+    except RuntimeError as error:  # whatever the cause
+      full = os.strerror(errno.ENOSPC)
+      if full in str(error):
+        raise OSError(errno.ENOSPC, full, temporary) from None
+      raise OSError(errno.EIO, one_line(error), temporary) from None
     if reader.num_records() != len(records):
-      raise OSError(f'{temporary} was not written whole: is the disk full?')
+      raise OSError(errno.EIO, 'was not written whole', temporary)
     reader.close()
     with open(temporary, 'rb') as file:
       os.fsync(file.fileno())

@@ -19,6 +19,7 @@ A process holds a shard (128 MB) at a time.
 
 import argparse
 import concurrent.futures
+import errno
 import json
 import multiprocessing
 import os
@@ -28,15 +29,15 @@ import threading
 import time
 
 import numpy as np
-import tqdm
 
 from errors import UserError
 from tools import imagenet_index
 from tools.imagenet_index import COUNTS, Labels
 from tools.imagenet_shards import Shard, plan, shard_name, write, write_shard
+from tools.progress import Progress
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 VERSION = '5.1.0'  # of TFDS's imagenet2012, whose form this is
-_QUIET_SECONDS = 30.0  # between progress lines where no terminal shows them
 
 
 def _check_count(index, split, excluded):
@@ -65,28 +66,17 @@ def run(shards: list[Shard], processes: int) -> None:
   """
   todo = [shard for shard in shards if not shard.whole]
   total, left = (sum(len(s.rows) for s in part) for part in (shards, todo))
-  progress = _Progress(total, total - left)
   bad: dict[str, str] = {}
   context = multiprocessing.get_context('spawn')
-  with concurrent.futures.ProcessPoolExecutor(
-    processes, context, initializer=_end_with_parent, initargs=(os.getpid(),)
-  ) as pool:
-    # Only a few ahead: entries are objects, and many.
-    waiting = iter(todo)
-    running: set[concurrent.futures.Future] = set()
-    while True:
-      while len(running) < 2 * processes and (shard := next(waiting, None)):
-        job = (shard.path, shard.report, shard.entries, shard.shorter_side)
-        running.add(pool.submit(write_shard, *job))
-      if not running:
-        break
-      ended, running = concurrent.futures.wait(
-        running, return_when=concurrent.futures.FIRST_COMPLETED
-      )
-      for future in ended:
-        bad |= future.result()['bad']
-        progress.add(future.result()['examples'])
-  progress.close()
+  with (
+    Progress(total, total - left) as progress,
+    concurrent.futures.ProcessPoolExecutor(
+      processes, context, initializer=_end_with_parent, initargs=(os.getpid(),)
+    ) as pool,
+  ):
+    for result in _results(pool, todo, 2 * processes):
+      bad |= result['bad']
+      progress.add(result['examples'])
   if bad:
     file = pathlib.Path(shards[0].report).parent / 'bad.txt'
     write(file, ''.join(f'{name}\t{why}\n' for name, why in bad.items()))
@@ -98,6 +88,27 @@ def run(shards: list[Shard], processes: int) -> None:
     )
 
 
+def _results(pool, todo, ahead):
+  """Yields what `write_shard` returns, for each shard as it ends."""
+  # Only a few ahead: entries are objects, and many.
+  waiting = iter(todo)
+  running: set[concurrent.futures.Future] = set()
+  try:
+    while True:
+      while len(running) < ahead and (shard := next(waiting, None)):
+        job = (shard.path, shard.report, shard.entries, shard.shorter_side)
+        running.add(pool.submit(write_shard, *job))
+      if not running:
+        return
+      ended, running = concurrent.futures.wait(
+        running, return_when=concurrent.futures.FIRST_COMPLETED
+      )
+      for future in ended:
+        yield future.result()
+  finally:
+    pool.shutdown(cancel_futures=True)  # after an error: no more shards
+
+
 def _end_with_parent(parent):
   """Ends this process when its parent is gone, even by SIGKILL."""
 
@@ -107,34 +118,6 @@ def _end_with_parent(parent):
     os._exit(1)
 
   threading.Thread(target=watch, daemon=True).start()
-
-
-class _Progress:
-  """tqdm on a terminal; elsewhere a line every `_QUIET_SECONDS`."""
-
-  def __init__(self, total, done):
-    self._bar = tqdm.tqdm(
-      total=total, initial=done, unit=' images', disable=not sys.stderr.isatty()
-    )
-    self._total, self._first, self._done = total, done, done
-    self._began = self._printed = time.monotonic()
-
-  def add(self, images):
-    self._done += images
-    self._bar.update(images)
-    now = time.monotonic()
-    if self._bar.disable and now - self._printed > _QUIET_SECONDS:
-      self._printed = now
-      rate = (self._done - self._first) / (now - self._began)
-      left = tqdm.tqdm.format_interval((self._total - self._done) / rate)
-      print(
-        f'{self._done:,} of {self._total:,} images, {rate:,.0f} images/s, '
-        f'ETA {left}',
-        flush=True,
-      )
-
-  def close(self):
-    self._bar.close()
 
 
 def write_metadata(place: pathlib.Path) -> None:
@@ -215,7 +198,10 @@ def prepare(args: argparse.Namespace) -> None:
     raise UserError('give --train_tar or --train_dir, --val_tar or --val_dir')
   exclude = set()
   if args.exclude:
-    lines = pathlib.Path(args.exclude).read_text().splitlines()
+    try:
+      lines = pathlib.Path(args.exclude).read_text().splitlines()
+    except OSError as error:
+      raise UserError(f'--exclude {args.exclude}: {error.strerror}') from None
     exclude = {line.split('\t')[0].strip() for line in lines if line.strip()}
   labels, shards = _labels(), []
   for split, path in inputs.items():
@@ -248,11 +234,24 @@ def main(arguments: list[str] | None = None) -> None:
   parser.add_argument('--exclude', metavar='FILE')
   parser.add_argument('--processes', type=int, default=os.cpu_count())
   parser.add_argument('--shard_mb', type=int, default=128, help='about')
+  args = parser.parse_args(arguments)
   try:
-    prepare(parser.parse_args(arguments))
+    prepare(args)
   except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(UserError.EXIT_CODE)
+    _fail(str(error))
+  except OSError as error:
+    # Of the output: what cannot be read is a UserError already.
+    place = error.filename or args.out
+    free = 'Free some space; the' if error.errno in _FULL else 'The'
+    _fail(
+      f'{place}: {error.strerror or error}. {free} same command goes on from '
+      'the shards that are whole'
+    )
+
+
+def _fail(reason):
+  print(f'error: {reason}', file=sys.stderr)
+  sys.exit(UserError.EXIT_CODE)
 
 
 if __name__ == '__main__':
