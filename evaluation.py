@@ -17,6 +17,7 @@ import protocols
 import scoring
 import workdir as workdir_lib
 from experiment import Experiment
+from progress import Progress
 
 
 def make_step(experiment: Experiment) -> Callable:
@@ -87,7 +88,8 @@ def by_protocols(
   config = experiment.config
   if _is_cheap(config):
     started = time.monotonic()
-    result = evaluate(experiment, make_step(experiment), variables)
+    step = make_step(experiment)
+    result = evaluate(experiment, step, variables, _shown(experiment))
     result |= {
       'passes': 1,
       'images_per_second': result['count'] / (time.monotonic() - started),
@@ -121,6 +123,19 @@ def by_protocols(
     )
     _tell(experiment, result, [n.path for n in all_of_them], place)
   return result
+
+
+def _shown(experiment):
+  """Returns what passes batches on, and shows how far they are."""
+  total = len(experiment.eval_source)
+
+  def watch(batches):
+    with Progress(total, quiet=jax.process_index() != 0) as progress:
+      for batch in batches:
+        yield batch
+        progress.add(len(batch['mask']))
+
+  return watch
 
 
 def _tell(experiment, result, paths, place):

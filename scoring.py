@@ -26,6 +26,7 @@ import protocols
 from arrays import check_labels
 from errors import UserError, one_line
 from photos import Cropped
+from progress import Progress
 from protocols import Protocol
 from sources import Source
 
@@ -228,10 +229,13 @@ def probabilities(
   scorer = Scorer(network, protocol, len(indices), batch_size)
   labels = np.empty(len(indices), np.int32)
   read = _reader(source, protocol, network.image_size)
-  for rows, found, views in _chunks(read, indices, threads):
-    labels[rows] = found
-    for row, view in zip(rows.tolist(), views):
-      scorer.add(row, view)
+  # The first process has a share as large as any, so it tells for all.
+  with Progress(len(indices), quiet=jax.process_index() != 0) as progress:
+    for rows, found, views in _chunks(read, indices, threads):
+      labels[rows] = found
+      for row, view in zip(rows.tolist(), views):
+        scorer.add(row, view)
+      progress.add(len(rows))
   check_labels(labels, source.num_classes, 'the test split')
   return scorer.finish(), labels
 

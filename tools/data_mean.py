@@ -30,10 +30,10 @@ import experiment
 import mean_image
 from errors import UserError
 from photos import Cropped
+from progress import Progress
 from sources import Source
 from tools import command
 from tools.check_data import spread
-from tools.progress import Progress
 
 _IMAGES = flags.DEFINE_integer('images', 0, 'how many; 0: all', 0)
 _CHUNK = 32  # images that a thread reads at once

@@ -31,10 +31,10 @@ import time
 import numpy as np
 
 from errors import UserError
+from progress import Progress
 from tools import imagenet_index
 from tools.imagenet_index import COUNTS, Labels
 from tools.imagenet_shards import Shard, plan, shard_name, write, write_shard
-from tools.progress import Progress
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 VERSION = '5.1.0'  # of TFDS's imagenet2012, whose form this is

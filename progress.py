@@ -1,4 +1,4 @@
-"""How far a tool is that reads many images."""
+"""How far something is that reads many images."""
 
 import sys
 import time
@@ -14,11 +14,17 @@ class Progress:
   Args:
     total: images in all.
     done: of them, before this start.
+    quiet: shows nothing; of processes other than the first.
   """
 
-  def __init__(self, total: int, done: int = 0):
+  def __init__(self, total: int, done: int = 0, quiet: bool = False):
+    self._quiet = quiet
     self._bar = tqdm.tqdm(
-      total=total, initial=done, unit=' images', disable=not sys.stderr.isatty()
+      total=total,
+      initial=done,
+      unit=' images',
+      disable=quiet or not sys.stderr.isatty(),
+      leave=False,
     )
     self._total, self._first, self._done = total, done, done
     self._began = self._printed = time.monotonic()
@@ -30,10 +36,13 @@ class Progress:
     self._bar.close()
 
   def add(self, images: int) -> None:
-    """Counts images that are done."""
+    """Counts images that are done; padding beyond the total is none."""
+    images = min(images, self._total - self._done)
     self._done += images
     self._bar.update(images)
     now = time.monotonic()
+    if self._quiet:
+      return
     if self._bar.disable and now - self._printed > _QUIET_SECONDS:
       self._printed = now
       rate = (self._done - self._first) / (now - self._began)
