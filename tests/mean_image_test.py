@@ -190,6 +190,17 @@ def test_a_member_without_one_has_none(run, tmp_path):
   np.testing.assert_allclose(found, np.mean(each, 0), atol=1e-6)
 
 
+def test_processes_compare_the_content_of_the_file(run, tmp_path):
+  np.save(tmp_path / 'b.npy', image_of(1))
+  shutil.copy(run[1], tmp_path / 'a.npy')
+  paths = (run[1], tmp_path / 'a.npy', tmp_path / 'b.npy', '', 'gone.npy')
+  one, same, other, none, gone = (
+    mean_image.digest(config_of(p)) for p in paths
+  )
+  assert one == same != other
+  assert none == gone == ''
+
+
 def test_published_weights_have_a_mean_of_their_own():
   config = vgg.get_config('variant=vgg_a,data=folder')
   config.data.mean_image = 'mine.npy'
