@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 
 import crops
 import experiment as experiment_lib
-import mean_image
 import networks
 import protocols
 import scoring
@@ -52,8 +51,9 @@ def load(config: ConfigDict, workdir: str, classes: str = '') -> Model:
   place = pathlib.Path(path).expanduser()
   if not place.exists():
     raise UserError(f'{path} does not exist: a workdir, or a file of weights')
+  config = networks.as_trained(config, path)
   if not networks.is_file(path):
-    config = mean_image.as_recorded(config, path)
+    place = workdir_lib.containing(path)
     workdir_lib.check_owner(place, config)
   names, shape = _classes(config, place, classes)
   found = [networks.load(config, path, len(names))]

@@ -73,10 +73,7 @@ def as_recorded(config: ConfigDict, path: str | pathlib.Path) -> ConfigDict:
   Raises:
     UserError: the file that the config names is another image.
   """
-  place = pathlib.Path(path).expanduser().absolute()
-  for above in (place, place.parent):
-    if above.name == 'checkpoints':
-      place = above.parent
+  place = workdir.containing(path)
   copy, given = place / NAME, config.data.mean_image
   if not copy.exists() and not (place / 'config.json').exists():
     return config  # a checkpoint by itself, or published weights

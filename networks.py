@@ -17,23 +17,26 @@ import checkpoints
 import eval_lib
 import input_pipeline
 import mean_image
+import workdir as workdir_lib
 import zoo
 from errors import UserError, closest
 from scoring import Network
 from zoo import weights
 
+# Fields of `data` that belong to a network as its parameters do.
+PREPROCESSING = ('mean', 'std', 'order')
+
 
 def load(config: ConfigDict, path: str, num_classes: int) -> Network:
   """Returns the network of a config with the variables at `path`.
 
-  A file of other people's weights brings its own preprocessing:
-  `weights.origin`; a workdir its mean image. Where `train.average` is set, a
-  checkpoint gives the average.
+  Each brings its own preprocessing: `as_trained`. Where `train.average` is set,
+  a checkpoint gives the average.
 
   Raises:
     UserError: nothing there, damaged, or it does not fit.
   """
-  config = with_origin(mean_image.as_recorded(config, path), path)
+  config = as_trained(config, path)
   data, model = config.data, dict(config.model)
   name = model.pop('name')
   try:
@@ -81,6 +84,41 @@ def read_file(
     raise UserError(f'init_from: {error}') from None
 
 
+def as_trained(config: ConfigDict, path: str) -> ConfigDict:
+  """Returns the config with the preprocessing of the network at `path`.
+
+  Of a run: mean, deviation and order of the channels, and mean image, as its
+  workdir has them. Of other people's weights: `with_origin`.
+
+  Raises:
+    UserError: the config names another mean image; config.json is damaged.
+  """
+  if is_file(path):
+    return with_origin(config, path)
+  config = mean_image.as_recorded(config, path)
+  recorded = _recorded(path).get('data', {})
+  config = config.copy_and_resolve_references()
+  for field in PREPROCESSING:
+    _set(config.data, field, recorded)
+  return config
+
+
+def _recorded(path):
+  """Returns config.json of the workdir of a path; {} where there is none."""
+  file = workdir_lib.containing(path) / 'config.json'
+  if not file.exists():
+    return {}
+  try:
+    return json.loads(file.read_text())
+  except (OSError, ValueError) as error:
+    raise UserError(f'{file} cannot be read: {error}') from None
+
+
+def _set(section, field, recorded):
+  value = recorded.get(field, section[field])
+  section[field] = tuple(value) if isinstance(value, list) else value
+
+
 def with_origin(config: ConfigDict, path: str) -> ConfigDict:
   """Returns the config as the weights at `path` were trained."""
   origin = weights.origin(config.model.name, path)
@@ -95,9 +133,9 @@ def with_origin(config: ConfigDict, path: str) -> ConfigDict:
 
 def _restore(config, module, path):
   name, size = config.model.name, config.data.image_size
-  image = jax.ShapeDtypeStruct(
-    (1, size, size, zoo.image_shape(name)[2]), jnp.float32
-  )
+  known = workdir_lib.read_classes(workdir_lib.containing(path))
+  _, shape = known or ((), zoo.image_shape(name))
+  image = jax.ShapeDtypeStruct((1, size, size, shape[-1]), jnp.float32)
   try:
     target = jax.eval_shape(module.init, jax.random.key(0), image)
   except ValueError as error:
@@ -146,21 +184,15 @@ def _member(config, entry, num_classes):
   return load(config, path, num_classes)
 
 
-def _as_recorded(config, workdir):
-  """Takes from the workdir's config.json what makes its network."""
-  file = pathlib.Path(workdir).expanduser() / 'config.json'
-  if not file.exists():
+def _as_recorded(config, path):
+  """Takes from a workdir what makes its network, and its input size."""
+  recorded = _recorded(path)
+  if not recorded:
     return config  # a checkpoint by itself: the network of this config
-  try:
-    recorded = json.loads(file.read_text())
-  except (OSError, ValueError) as error:
-    raise UserError(f'{file} cannot be read: {error}') from None
   config = config.copy_and_resolve_references()
   with config.unlocked():
     config.model = recorded['model']
-  for field in ('image_size', 'mean', 'std', 'order'):
-    value = recorded['data'].get(field, config.data[field])
-    config.data[field] = tuple(value) if isinstance(value, list) else value
-  config.data.mean_image = ''  # `load` finds the workdir's own
+  _set(config.data, 'image_size', recorded['data'])
+  config.data.mean_image = ''  # that of the first network; `load` finds its own
   config.train.average = recorded['train'].get('average', 0.0)
   return config

@@ -167,10 +167,10 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   distributed.check_same(config, None)
   workdir_lib.check_owner(place, config)
   path = config.init_from or str(place)
-  config = mean_image.as_recorded(config, path)
-  given, config = config, networks.with_origin(config, path)
-  if config is not given and jax.process_index() == 0:
-    data = config.data
+  given, config = config.data, networks.as_trained(config, path)
+  data = config.data
+  other = any(data[f] != given[f] for f in networks.PREPROCESSING)
+  if other and jax.process_index() == 0:
     print(f'{path}: channels {data.order}, mean {data.mean}, std {data.std}')
   experiment = create_experiment(config)
   variables = warm_start.load_variables(experiment, path)

@@ -64,6 +64,15 @@ def open_directory(path: str) -> pathlib.Path:
   return place
 
 
+def containing(path: str | pathlib.Path) -> pathlib.Path:
+  """Returns the workdir of a path: itself, its checkpoints, or one of them."""
+  place = pathlib.Path(path).expanduser().absolute()
+  for above in (place, place.parent):
+    if above.name == 'checkpoints':
+      return above.parent
+  return place
+
+
 def check_owner(place: pathlib.Path, config: ConfigDict) -> dict[str, tuple]:
   """Compares the config with that of the run that the directory holds.
 

@@ -16,7 +16,7 @@ import networks
 import protocols
 import train_lib
 import zoo
-from configs import alexnet, lenet5, resnet, vgg
+from configs import alexnet, lenet5, resnet, resnet_cifar, vgg
 from errors import UserError
 from tools import export, predict
 from zoo import weights
@@ -243,6 +243,30 @@ def test_every_family_exports_for_three_platforms(name):
   found = loaded.call(images)
   expected = jax.nn.softmax(jax.jit(module.apply)(variables, images / 255.0))
   np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_run_brings_its_channels_and_its_means(tmp_path, capsys):
+  def config_of_grey(**fields):
+    config = resnet_cifar.get_config(
+      'variant=resnet20_cifar,data=mnist5k,smoke'
+    )
+    config.update_from_flattened_dict(
+      {'model.width': 0.1, 'train.steps': 1, **fields}
+    )
+    return config
+
+  trained = config_of_grey(**{'data.mean': (50.0,), 'data.std': (2.0,)})
+  final = train_lib.train_and_evaluate(trained, str(tmp_path))
+  model = inference.load(config_of_grey(), str(tmp_path))
+  assert model.image_shape == (28, 28, 1)
+  (network,) = model.networks
+  grey = np.full((1, 32, 32, 1), 54, np.uint8)
+  np.testing.assert_allclose(network.prepare(grey), 2.0)
+  capsys.readouterr()
+  result = train_lib.evaluate_only(config_of_grey(), str(tmp_path))
+  assert result['wrong'] == final['eval/wrong']
+  assert result['loss'] == final['eval/loss']
+  assert 'channels rgb, mean (50.0,), std (2.0,)' in capsys.readouterr().out
 
 
 def test_members_of_an_ensemble(trained, tmp_path):
