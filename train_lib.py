@@ -21,7 +21,7 @@ import sdlm
 import warm_start
 import workdir as workdir_lib
 from errors import UserError
-from experiment import Experiment, create_experiment
+from experiment import Experiment, check_training, create_experiment
 from photos import Cropped
 from preemption import PreemptedError, Preemption
 from run_log import Clock, RunLog
@@ -67,6 +67,7 @@ def train_and_evaluate(
   distributed.check_same(config, place)
   changed = workdir_lib.check_owner(place, config)
   experiment = create_experiment(config)
+  check_training(experiment)
   store = checkpoints.Checkpoints(
     place / 'checkpoints', config.checkpoint.keep, config.checkpoint.keep_best
   )
