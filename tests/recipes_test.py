@@ -43,8 +43,8 @@ RATES = {
   ),
 }  # fmt: skip
 GEOMETRY = {
-  'alexnet:': {'name': 'random_crop'},
-  'zfnet:': {'name': 'random_crop'},
+  'alexnet:': {'name': 'random_crop', 'shorter_side': 256},
+  'zfnet:': {'name': 'random_crop', 'shorter_side': 256},
   'vgg:': {'name': 'scale_jitter', 'smallest': 256, 'largest': 256},
   'vgg:scale=jitter': {'name': 'scale_jitter', 'smallest': 256, 'largest': 512},
   'googlenet:': {'name': 'inception'},
