@@ -36,6 +36,7 @@ RUNS = {
     'data.eval_geometry.shorter_side': 110,
     'model.head': 'gap',
     'model.width': 0.25,
+    'model.initializer': 'glorot',
     'model.dropout': 0.0,
     'train.steps': 600,
   },

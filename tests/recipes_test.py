@@ -47,7 +47,11 @@ GEOMETRY = {
   'zfnet:': {'name': 'random_crop', 'shorter_side': 256},
   'vgg:': {'name': 'scale_jitter', 'smallest': 256, 'largest': 256},
   'vgg:scale=jitter': {'name': 'scale_jitter', 'smallest': 256, 'largest': 512},
-  'googlenet:': {'name': 'inception'},
+  'googlenet:': {
+    'name': 'inception',
+    'area': (0.08, 1.0),
+    'aspect': (3 / 4, 4 / 3),
+  },
   'resnet:': {'name': 'scale_jitter', 'smallest': 256, 'largest': 480},
 }
 

@@ -232,6 +232,7 @@ def test_names_and_options_that_do_not_exist():
   for name, options in (
     ('vgg_d', {'head': 'fcc'}),
     ('alexnet', {'head': 'fcc'}),
+    ('alexnet', {'initializer': 'caffe'}),
     ('vgg_d', {'initializer': 'x'}),
     ('resnet18', {'shortcut': 'D'}),
     ('googlenet', {'lrn': 'x'}),
