@@ -6,13 +6,26 @@ import os
 import numpy as np
 import pytest
 from photographs import encode
+from PIL import Image
 
 import config_lib
 import train_lib
 
 pytestmark = pytest.mark.slow
-CLASSES = 10
-PLACE = 213  # pixels: a photograph of 427x640 has two rows of three
+# Photograph, top and left of the ten kinds: squares that do not overlap.
+PLACES = {
+  'sky': ('china', 0, 440),
+  'pagoda': ('china', 100, 110),
+  'bushes': ('china', 247, 340),
+  'petals': ('flower', 130, 215),
+  'leaf': ('flower', 60, 0),
+  'shade': ('flower', 0, 440),
+  'flag': ('hopper', 60, 0),
+  'face': ('hopper', 130, 165),
+  'backdrop': ('hopper', 20, 332),
+  'uniform': ('hopper', 420, 330),
+}
+SIDE = 180  # of a place, pixels
 FIELD = 16
 
 # The papers' files, with what a person can give as --config.FIELD=VALUE. Sides
@@ -53,22 +66,18 @@ RUNS = {
 
 @pytest.fixture(scope='module')
 def patches(tmp_path_factory):
-  """A folder of patches, 80 + 20 of each of ten places in two photographs.
+  """A folder of patches, 80 + 20 of each of ten places in three photographs.
 
-  A place is a sixth of a photograph, a patch has 96 to 128 pixels a side and
-  its centre on a chequerboard: on black in train, on white in val, so that no
-  held-out patch is where one of training was. They overlap.
+  A patch has 96 to 128 pixels a side and its centre on a chequerboard: on black
+  in train, on white in val, so that no held-out patch is where one of training
+  was. They overlap.
   """
-  import sklearn.datasets  # noqa: PLC0415  takes seconds
-
-  root = tmp_path_factory.mktemp('patches')
-  images = sklearn.datasets.load_sample_images().images
+  root, images = tmp_path_factory.mktemp('patches'), _photographs()
   rng = np.random.default_rng(0)
-  for c in range(CLASSES):
-    image, (row, column) = images[c // 5], divmod(c % 5, 3)
-    place = image[row * PLACE :, column * PLACE :][:PLACE, :PLACE]
+  for name, (photograph, top, left) in PLACES.items():
+    place = images[photograph][top : top + SIDE, left : left + SIDE]
     for part, count, colour in (('train', 80, 0), ('val', 20, 1)):
-      folder = root / part / f'place{c}'
+      folder = root / part / name
       folder.mkdir(parents=True)
       for i in range(count):
         patch = _patch(place, rng, colour)
@@ -76,10 +85,22 @@ def patches(tmp_path_factory):
   return root
 
 
+def _photographs():
+  """Returns those that packages ship which mlxtend asks for."""
+  import sklearn.datasets  # noqa: PLC0415  takes seconds
+  from matplotlib import cbook  # noqa: PLC0415
+
+  names = ('china', 'flower')
+  found = {n: sklearn.datasets.load_sample_image(f'{n}.jpg') for n in names}
+  with cbook.get_sample_data('grace_hopper.jpg') as file:
+    found['hopper'] = np.asarray(Image.open(file).convert('RGB'))
+  return found
+
+
 def _patch(place, rng, colour):
   while True:
     side = int(rng.integers(96, 129))
-    top, left = (int(n) for n in rng.integers(0, PLACE - side + 1, 2))
+    top, left = (int(n) for n in rng.integers(0, SIDE - side + 1, 2))
     centre = (top + side // 2, left + side // 2)
     if sum(n // FIELD for n in centre) % 2 == colour:
       return place[top : top + side, left : left + side]
@@ -96,5 +117,5 @@ def test_learns_ten_places(text, patches, tmp_path):
   config.update_from_flattened_dict(fields)
   config_lib.apply_overrides(config, fields)
   result = train_lib.train_and_evaluate(config, str(tmp_path / 'run'))
-  assert result['eval/count'] == 20 * CLASSES
+  assert result['eval/count'] == 20 * len(PLACES)
   assert result['eval/top1_error'] < 0.1
