@@ -19,7 +19,7 @@ PLACES = {
   'bushes': ('china', 247, 340),
   'petals': ('flower', 130, 215),
   'leaf': ('flower', 60, 0),
-  'shade': ('flower', 0, 440),
+  'collar': ('hopper', 340, 145),
   'flag': ('hopper', 60, 0),
   'face': ('hopper', 130, 165),
   'backdrop': ('hopper', 20, 332),
