@@ -88,7 +88,8 @@ def evaluate(
     eval_step: from `make_eval_step`.
     variables: of the network.
     source: the split.
-    batch_size: any; rounded up to a multiple of the number of devices.
+    batch_size: any; at most the split, rounded up to a multiple of the number
+      of devices.
     sharding: of the batch.
     protocol: its name, for the record.
     threads: that fetch ahead.
@@ -102,7 +103,7 @@ def evaluate(
     RuntimeError: the examples seen are not exactly those of the split.
   """
   devices = sharding.mesh.size
-  batch_size = -(-batch_size // devices) * devices
+  batch_size = -(-min(batch_size, len(source)) // devices) * devices
   zeros = {'count': 0, 'top1': 0, 'top5': 0, 'loss': 0.0}
   everywhere = NamedSharding(sharding.mesh, PartitionSpec())
   sums = jax.device_put(jax.tree.map(jnp.asarray, zeros), everywhere)

@@ -1,6 +1,7 @@
 """What a config stands for: its parts, built and checked."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -162,6 +163,29 @@ def sample_images(experiment: Experiment) -> jax.ShapeDtypeStruct:
   size = experiment.config.data.image_size
   shape = (1, size, size, experiment.train_source.image_shape[-1])
   return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def check_training(experiment: Experiment) -> None:
+  """Refuses images and batches that the network cannot be trained on.
+
+  Evaluation may take some of them: GoogLeNet's has no auxiliary heads.
+
+  Raises:
+    UserError: names the fields, and the way out.
+  """
+  key, image = jax.random.key(0), sample_images(experiment)
+  train = experiment.config.train
+  shape = (train.batch_size // train.microbatch, *image.shape[1:])
+  try:
+    jax.eval_shape(
+      functools.partial(experiment.module.init, train=True),
+      {'params': key, 'dropout': key},
+      jax.ShapeDtypeStruct(shape, image.dtype),
+    )
+  except ValueError as error:
+    raise UserError(
+      f'model, data.image_size or train.batch_size: {error}'
+    ) from None
 
 
 def _check_input(experiment):

@@ -22,7 +22,7 @@ import sdlm
 import warm_start
 import workdir as workdir_lib
 from errors import UserError
-from experiment import Experiment, create_experiment
+from experiment import Experiment, check_training, create_experiment
 from photos import Cropped
 from preemption import PreemptedError, Preemption
 from run_log import Clock, RunLog
@@ -70,6 +70,7 @@ def train_and_evaluate(
   if workdir_lib.is_begun(place):
     mean_image.check_owner(config, place)
   experiment = create_experiment(config)
+  check_training(experiment)
   store = checkpoints.Checkpoints(
     place / 'checkpoints', config.checkpoint.keep, config.checkpoint.keep_best
   )

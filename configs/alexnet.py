@@ -46,7 +46,9 @@ def get_config(arg: str = '') -> ConfigDict:
   args = arguments.parse(arg, CHOICES, ('smoke',))
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
   # Section 2: shorter side to 256, its centre; 4.1: random 224x224 and flips.
-  imagenet.set_geometry(config, {'name': 'random_crop'}, imagenet.center())
+  imagenet.set_geometry(
+    config, {'name': 'random_crop', 'shorter_side': 256}, imagenet.center()
+  )
   config.train.update(
     batch_size=128,  # Section 5
     epochs=90.0,  # Section 5: "roughly 90 cycles"

@@ -32,8 +32,11 @@ def get_config(arg: str = '') -> ConfigDict:
   """Returns the config for the arguments in the module's docstring."""
   args = arguments.parse(arg, CHOICES, ('smoke',))
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
-  # Section 6: area of 8 % to 100 %, aspect ratio 3/4 to 4/3.
-  imagenet.set_geometry(config, {'name': 'inception'}, imagenet.center())
+  imagenet.set_geometry(
+    config,
+    {'name': 'inception', 'area': (0.08, 1.0), 'aspect': (3 / 4, 4 / 3)},
+    imagenet.center(),
+  )  # Section 6
   config.data.mean = imagenet.CAFFE_MEAN
   config.train.update(
     batch_size=32,  # bvlc_googlenet

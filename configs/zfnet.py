@@ -33,7 +33,9 @@ def get_config(arg: str = '') -> ConfigDict:
   args = arguments.parse(arg, CHOICES, ('smoke',))
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
   # Section 3: shorter side to 256, its centre, crops of 224.
-  imagenet.set_geometry(config, {'name': 'random_crop'}, imagenet.center())
+  imagenet.set_geometry(
+    config, {'name': 'random_crop', 'shorter_side': 256}, imagenet.center()
+  )
   config.train.update(batch_size=128, epochs=70.0, augment='flip')
   config.optimizer.update(
     learning_rate=0.01,

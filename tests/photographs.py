@@ -25,12 +25,12 @@ def jpeg(number, height=60, width=80):
   return encode(pixels(number, height, width), quality=95)
 
 
-def make_folder(root, classes=3, train=4, val=2):
+def make_folder(root, classes=3, train=4, val=2, **size):
   """Writes train/CLASS/N.jpg and val/CLASS/N.jpg; names count from 0."""
   for part, count in (('train', train), ('val', val)):
     for c in range(classes):
       place = root / part / f'class{c}'
       place.mkdir(parents=True)
       for i in range(count):
-        (place / f'{c}_{i}.jpg').write_bytes(jpeg(100 * c + i))
+        (place / f'{c}_{i}.jpg').write_bytes(jpeg(100 * c + i, **size))
   return root

@@ -43,11 +43,15 @@ RATES = {
   ),
 }  # fmt: skip
 GEOMETRY = {
-  'alexnet:': {'name': 'random_crop'},
-  'zfnet:': {'name': 'random_crop'},
+  'alexnet:': {'name': 'random_crop', 'shorter_side': 256},
+  'zfnet:': {'name': 'random_crop', 'shorter_side': 256},
   'vgg:': {'name': 'scale_jitter', 'smallest': 256, 'largest': 256},
   'vgg:scale=jitter': {'name': 'scale_jitter', 'smallest': 256, 'largest': 512},
-  'googlenet:': {'name': 'inception'},
+  'googlenet:': {
+    'name': 'inception',
+    'area': (0.08, 1.0),
+    'aspect': (3 / 4, 4 / 3),
+  },
   'resnet:': {'name': 'scale_jitter', 'smallest': 256, 'largest': 480},
 }
 
@@ -175,3 +179,26 @@ def test_configs_build_an_experiment(text):
 def test_unknown_variants_are_refused():
   with pytest.raises(UserError, match="Did you mean 'resnet50'"):
     config_of('resnet:variant=resnet5')
+
+
+@pytest.mark.parametrize(
+  ('text', 'fields', 'word'),
+  [
+    (
+      'googlenet:data=fake',
+      {'data.options.shape': (96, 96, 3), 'data.image_size': 96},
+      'at least 209x209 to train; 31 with aux_heads=False',
+    ),
+    (
+      'resnet:variant=resnet18,data=fake',
+      {'train.batch_size': 48},
+      'a batch of 48 images is not a multiple of bn_group 32',
+    ),
+  ],
+)
+def test_what_can_be_evaluated_but_not_trained_is_refused(text, fields, word):
+  config = config_of(text)
+  config.update_from_flattened_dict(fields)
+  experiment = experiment_lib.create_experiment(config)
+  with pytest.raises(UserError, match=word):
+    experiment_lib.check_training(experiment)

@@ -5,6 +5,7 @@ than ours, and check against the authors' own files where there are any.
 """
 
 import collections
+import functools
 import math
 import pathlib
 
@@ -230,12 +231,47 @@ def test_names_and_options_that_do_not_exist():
     zoo.create('vgg_d', num_classes=0)
   for name, options in (
     ('vgg_d', {'head': 'fcc'}),
+    ('alexnet', {'head': 'fcc'}),
+    ('alexnet', {'initializer': 'caffe'}),
     ('vgg_d', {'initializer': 'x'}),
     ('resnet18', {'shortcut': 'D'}),
     ('googlenet', {'lrn': 'x'}),
   ):
     with pytest.raises(ValueError, match=r'is (one of|A, B)'):
       summarize.rows(name, **options)
+
+
+def test_forms_for_small_images():
+  """AlexNet's fc6 sees averages, GoogLeNet has its main path only."""
+  smallest = dict.fromkeys(('alexnet', 'alexnet_source'), 36)
+  smallest |= dict.fromkeys(('alexnet_merged', 'bvlc_alexnet', 'caffenet'), 39)
+  for name, side in {**smallest, 'alexnet_owt': 63}.items():
+    whole, averaged = (
+      {r.name: r for r in summarize.rows(name, head=head)}
+      for head in ('fc', 'gap')
+    )
+    assert averaged['fc6'].weights == whole['fc6'].weights / 36
+    network = zoo.create(name, head='gap', width=0.1)
+    image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    out, _ = jax.eval_shape(network.init_with_output, jax.random.key(0), image)
+    assert out.shape == (1, 1000)
+    image = jax.ShapeDtypeStruct((1, side, side - 1, 3), jnp.float32)
+    with pytest.raises(ValueError, match=f'at least {side}x{side}'):
+      jax.eval_shape(network.init, jax.random.key(0), image)
+  without = summarize.rows('googlenet', aux_heads=False)
+  assert summarize.total(without).parameters == 6_998_552
+  image = jax.ShapeDtypeStruct((1, 96, 96, 3), jnp.float32)
+  for heads in (False, True):
+    network = zoo.create('googlenet', width=0.1, aux_heads=heads)
+    init = functools.partial(network.init_with_output, train=True)
+    keys = dict.fromkeys(('params', 'dropout'), jax.random.key(0))
+    if heads:
+      with pytest.raises(ValueError, match='aux_heads=False'):
+        jax.eval_shape(init, keys, image)
+    else:
+      out, variables = jax.eval_shape(init, keys, image)
+      assert out.shape == (1, 1000)
+      assert set(variables) == {'params'}
 
 
 def test_width_scales_the_channels():

@@ -7,6 +7,7 @@ Sections 4 and 5, Table 1, Figures 2 and 3.
 In training the auxiliary heads' logits are sown into the collection
 'aux_logits' as 'aux1' and 'aux2'; `apply(..., mutable=['aux_logits'])` returns
 them. Section 5: their losses count 0.3 each. They do nothing in evaluation.
+With them an image in training has at least 209 pixels a side, without 31.
 
 Differs from the paper in:
   - Initial values are Caffe's (models/bvlc_googlenet): the paper gives none.
@@ -73,6 +74,7 @@ class GoogLeNet(nn.Module):
     width: scales all channels.
     dropout: before the classifier, Table 1.
     aux_dropout: in the auxiliary heads, Section 5.
+    aux_heads: False leaves them out, for small images.
     lrn: 'paper' or 'caffe', constants of the response normalisation.
     naive: the modules of Figure 2a.
   """
@@ -82,13 +84,16 @@ class GoogLeNet(nn.Module):
   width: float = 1.0
   dropout: float = 0.4
   aux_dropout: float = 0.7
+  aux_heads: bool = True
   lrn: str = 'paper'
   naive: bool = False
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
     """See the class."""
-    layers.check_size(images, 209 if train else 31)  # 209: for the heads
+    layers.check_size(images, 31)
+    if train and self.aux_heads:
+      layers.check_size(images, 209, 'to train; 31 with aux_heads=False')
     if self.lrn not in _LRN:
       raise ValueError(f"lrn is one of {', '.join(_LRN)}, not '{self.lrn}'")
     norm = _LRN[self.lrn]
@@ -104,7 +109,8 @@ class GoogLeNet(nn.Module):
       x = self._inception(x, f'inception_{name}', row)
       if name in POOL_AFTER:
         x = MaxPool(3, 2, ceil=True, name=POOL_AFTER[name])(x)
-      if name in AUX_AFTER and (train or self.is_initializing()):
+      heads = self.aux_heads and (train or self.is_initializing())
+      if heads and name in AUX_AFTER:
         self._auxiliary(x, AUX_AFTER[name], train)
     x = AveragePool(7, name='avgpool')(x)
     x = nn.Dropout(self.dropout, deterministic=not train)(x)

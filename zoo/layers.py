@@ -248,13 +248,13 @@ def he_normal(key, shape, dtype=jnp.float32):
   )
 
 
-def check_size(images: jax.Array, smallest: int) -> None:
+def check_size(images: jax.Array, smallest: int, what: str = '') -> None:
   """Raises ValueError for images [N, H, W, C] with a side below `smallest`."""
   height, width = images.shape[1:3]
   if min(height, width) < smallest:
     raise ValueError(
       f'images of {height}x{width} pixels are too small: at least '
-      f'{smallest}x{smallest}'
+      f'{smallest}x{smallest} {what}'.rstrip()
     )
 
 
