@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 import checkpoints
 import eval_lib
 import input_pipeline
+import storage
 import zoo
 from errors import UserError, closest
 from scoring import Network
@@ -140,7 +141,7 @@ def _member(config, entry, num_classes):
 
 def _as_recorded(config, workdir):
   """Takes from the workdir's config.json what makes its network."""
-  file = pathlib.Path(workdir).expanduser() / 'config.json'
+  file = storage.path(workdir) / 'config.json'
   if not file.exists():
     return config  # a checkpoint by itself: the network of this config
   try:
