@@ -33,6 +33,7 @@ from preemption import PreemptedError
 
 WAY = 'pip install gcsfs gcp-storage-emulator'
 pytest.importorskip('gcsfs', reason=WAY)
+google = pytest.importorskip('google.cloud.storage', reason=WAY)
 pytest.importorskip('gcp_storage_emulator', reason=WAY)
 pytestmark = pytest.mark.slow
 
@@ -222,8 +223,8 @@ class Kill:
       self.count()
       copy(*arguments)
 
-    def rmtree(path):  # one object at a time, and the marker is gone before
-      for name in self.buckets.find(str(path)):
+    def rmtree(path):  # the marker would be one of the last
+      for name in sorted(self.buckets.find(str(path)), reverse=True):
         self.count()
         self.buckets.rm_file(name)
 
@@ -272,6 +273,15 @@ def check_is_whole(home, target, whole):
   store.close()
   assert notes == []
   assert checkpoints.manifest(state) == digests(whole, 12)
+
+
+def test_what_others_write_is_seen(place):
+  storage.write(place / 'a', 'mine')
+  assert [p.name for p in place.iterdir()] == ['a']
+  bucket = google.Client().bucket('runs')
+  bucket.blob(f'{place.name}/b').upload_from_string('of another process')
+  assert sorted(p.name for p in place.iterdir()) == ['a', 'b']
+  assert (place / 'b').exists()
 
 
 def test_growing_files_are_copied_now_and_then(place, monkeypatch):
