@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import shutil
 from typing import Any
 
 import jax
@@ -20,9 +19,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
+import storage
 from errors import UserError, one_line
 
 METRIC = 'top1_error'  # the lower, the better
+_MARKER = 'commit_success.txt'  # Orbax's, of a whole step in a bucket
 
 
 class DamagedError(Exception):
@@ -165,14 +166,13 @@ class Checkpoints:
       # A failed save leaves a temporary directory, which is never a step.
       steps = self.steps()
       good = self.path(steps[0]) if steps else 'none yet'
-      free = shutil.disk_usage(self.directory).free
       # TensorStore names the cause at the end of a long line.
       full = 'No space left on device' in str(error)
       reason = 'no space left on device' if full else one_line(error)
       when = '' if step is None else f' at step {step}'
       raise UserError(
-        f'checkpoint{when} could not be written to {self.directory} '
-        f'({free / 1e6:,.0f} MB free): {reason}. Last good checkpoint: '
+        f'checkpoint{when} could not be written to {self.directory}'
+        f'{storage.room(self.directory)}: {reason}. Last good checkpoint: '
         f'{good}; the same command continues from it'
       ) from error
 
@@ -238,8 +238,7 @@ class Checkpoints:
 
   def _move(self, step, place):
     if jax.process_index() == 0:
-      place.parent.mkdir(exist_ok=True)
-      shutil.move(self.path(step), place)
+      storage.move_directory(self.path(step), place, _MARKER)
     _meet(f'moved {step}')
     self._manager.reload()
 
@@ -247,9 +246,9 @@ class Checkpoints:
     """Drops a checkpoint whose successor is whole; else puts it back."""
     if jax.process_index() == 0 and self._replaced.exists():
       for old in self._replaced.iterdir():
-        if not (self.directory / old.name).exists():
-          shutil.move(old, self.directory / old.name)
-      shutil.rmtree(self._replaced)
+        if not storage.is_whole(self.directory / old.name, _MARKER):
+          storage.move_directory(old, self.directory / old.name, _MARKER)
+      storage.remove_directory(self._replaced, _MARKER)
     _meet('replaced')
 
 
@@ -344,11 +343,12 @@ def _as_dict_key(name):
 
 
 def _step_directory(path) -> pathlib.Path:
-  place = pathlib.Path(path).expanduser().absolute()
+  place = storage.path(path)
   for base in (place / 'checkpoints', place):
-    steps = sorted(p for p in base.glob('[0-9]' * 8) if p.is_dir())
+    found = (p for p in base.glob('[0-9]' * 8) if p.is_dir())
+    steps = sorted(p for p in found if storage.is_whole(p, _MARKER))
     if steps:
       return steps[-1]
-  if (place / 'manifest').is_dir():
+  if (place / 'manifest').is_dir() and storage.is_whole(place, _MARKER):
     return place
   raise UserError(f"init_from '{path}' holds no checkpoint")

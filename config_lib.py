@@ -120,6 +120,11 @@ def check(config: ConfigDict, devices: int) -> None:
     UserError: names the field, its value, and the way out.
   """
   training_length(config)
+  if '://' in config.data.dir:
+    raise UserError(
+      f'data.dir {config.data.dir}: data are read from files. Copy them to a '
+      'disk, or mount the bucket and give its path; see docs/pods.md'
+    )
   for section in ('eval', 'checkpoint'):
     duration(config[section].every, f'{section}.every')
   schedule_durations(config)

@@ -22,6 +22,7 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 import mean_image
+import storage
 import workdir as workdir_lib
 from errors import UserError, one_line
 
@@ -203,7 +204,7 @@ def _check_shared(place):
   unique = multihost_utils.broadcast_one_to_all(unique)
   file = place / f'.seen_by_all_{bytes(unique).hex()}'
   if jax.process_index() == 0:
-    file.touch()
+    storage.write(file, b'seen')
   multihost_utils.sync_global_devices('workdir written')
   seen = multihost_utils.process_allgather(np.array([file.exists()]))
   if jax.process_index() == 0:
@@ -211,5 +212,5 @@ def _check_shared(place):
   if others := _others(seen):
     raise UserError(
       f'--workdir {place} of process {others} is not that of process 0: it '
-      'must be one directory on a file system that all share'
+      'must be one directory on a file system that all share, or in a bucket'
     )

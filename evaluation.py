@@ -15,6 +15,7 @@ import eval_lib
 import networks
 import protocols
 import scoring
+import storage
 import workdir as workdir_lib
 from experiment import Experiment
 from progress import Progress
@@ -166,5 +167,5 @@ def _write(config, result, paths, place) -> pathlib.Path:
   }
   directory = workdir_lib.open_directory(str(place / 'results'))
   file = directory / f'{name}.json'
-  workdir_lib.write(file, json.dumps(content, indent=2) + '\n')
+  storage.write(file, json.dumps(content, indent=2) + '\n')
   return file

@@ -13,6 +13,7 @@ import experiment as experiment_lib
 import networks
 import protocols
 import scoring
+import storage
 import workdir as workdir_lib
 import zoo
 from errors import UserError
@@ -48,7 +49,7 @@ def load(config: ConfigDict, workdir: str, classes: str = '') -> Model:
   path = config.init_from or workdir
   if not path:
     raise UserError('--workdir is missing, or --config.init_from=FILE')
-  place = pathlib.Path(path).expanduser()
+  place = storage.path(path)
   if not place.exists():
     raise UserError(f'{path} does not exist: a workdir, or a file of weights')
   config = networks.as_trained(config, path)

@@ -15,6 +15,7 @@ import pathlib
 import numpy as np
 from ml_collections import ConfigDict
 
+import storage
 import workdir
 from errors import UserError, one_line
 
@@ -33,7 +34,8 @@ def read(path: str | pathlib.Path, size: int) -> np.ndarray:
   """
   where, way_out = f"data.mean_image '{path}'", 'see tools/data_mean.py'
   try:
-    image = np.load(pathlib.Path(path).expanduser(), allow_pickle=False)
+    content = storage.path(path).read_bytes()
+    image = np.load(io.BytesIO(content), allow_pickle=False)
   except (OSError, ValueError, EOFError) as error:
     raise UserError(
       f'{where} cannot be read: {one_line(error)}; {way_out}'
@@ -77,7 +79,7 @@ def as_recorded(config: ConfigDict, path: str | pathlib.Path) -> ConfigDict:
   copy, given = place / NAME, config.data.mean_image
   if not copy.exists() and not (place / 'config.json').exists():
     return config  # a checkpoint by itself, or published weights
-  gone = copy.exists() and not pathlib.Path(given).expanduser().exists()
+  gone = copy.exists() and not storage.path(given).exists()
   if given and not gone:
     check_owner(config, place)
   if not copy.exists():
@@ -121,12 +123,12 @@ def write(path: pathlib.Path, image: np.ndarray) -> None:
   """Writes a mean image as `read` takes it; raises OSError."""
   content = io.BytesIO()
   np.save(content, image.astype(np.float32))
-  workdir.write(path, content.getvalue())
+  storage.write(path, content.getvalue())
 
 
 def digest(config: ConfigDict) -> str:
   """Returns the SHA-256 of the file, '' for none or where it is not there."""
-  path = pathlib.Path(config.data.mean_image).expanduser()
-  if not path.is_file():
+  given = config.data.mean_image
+  if not given or not (path := storage.path(given)).is_file():
     return ''
   return hashlib.sha256(path.read_bytes()).hexdigest()

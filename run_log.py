@@ -18,6 +18,8 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
+import storage
+
 _QUIET_SECONDS = 10.0  # between progress lines where no terminal shows them
 
 
@@ -117,8 +119,7 @@ class RunLog:
     for line in kept:
       self._remember(line)
     if writes:
-      _replace(place / 'metrics.jsonl', kept)
-      self._files = _Files(place, step)
+      self._files = _Files(place, step, kept)
     self._progress = _Progress(step, total, batch_size, quiet=not writes)
 
   def write(self, step: int, values: dict[str, Any]) -> None:
@@ -126,6 +127,11 @@ class RunLog:
     self._remember({'step': step, **values})
     if self._files:
       self._files.write(step, values)
+
+  def flush(self) -> None:
+    """Puts all of it where it lasts: before a checkpoint of this step."""
+    if self._files:
+      self._files.flush()
 
   def progress(self, step: int, loss: float, clock: Clock) -> None:
     """Moves the progress line (terminal), or prints one now and then."""
@@ -154,12 +160,16 @@ class RunLog:
 class _Files:
   """metrics.jsonl and the TensorBoard events, open for appending."""
 
-  def __init__(self, place: pathlib.Path, step: int):
-    self._lines = (place / 'metrics.jsonl').open('a')
-    self._events = EventsWriter(str(place / 'events'))
+  def __init__(self, place: pathlib.Path, step: int, kept: list[dict]):
+    self._growing = storage.Growing(place)
+    metrics = self._growing.directory / 'metrics.jsonl'
+    storage.write(metrics, ''.join(json.dumps(line) + '\n' for line in kept))
+    self._lines = metrics.open('a')
+    self._events = EventsWriter(str(self._growing.directory / 'events'))
     # Tells TensorBoard to forget what an earlier start wrote after this step.
     restart = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
     self._write_event(step, session_log=restart)
+    self.flush()
 
   def write(self, step, values):
     self._lines.write(json.dumps({'step': step, **values}) + '\n')
@@ -168,10 +178,16 @@ class _Files:
       if isinstance(value, (int, float)):
         self._write_event(step, summary=summary.scalar(name, value))
     self._events.flush()
+    self._growing.upload(now=False)
+
+  def flush(self):
+    self._events.flush()
+    self._growing.upload()
 
   def close(self):
     self._lines.close()
     self._events.close()
+    self._growing.close()
 
   def _write_event(self, step, **fields):
     self._events.write_event(
@@ -232,9 +248,3 @@ def _lines(path: pathlib.Path, step: int) -> list[dict[str, Any]]:
     if line['step'] <= step:
       kept.append(line)
   return kept
-
-
-def _replace(path: pathlib.Path, lines: list[dict[str, Any]]) -> None:
-  temporary = path.with_name(path.name + '.tmp')
-  temporary.write_text(''.join(json.dumps(line) + '\n' for line in lines))
-  temporary.replace(path)

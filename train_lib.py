@@ -1,7 +1,6 @@
 """Training and evaluation as a whole: from a config to its results."""
 
 import errno
-import pathlib
 import time
 from typing import Any
 
@@ -19,6 +18,7 @@ import input_pipeline
 import mean_image
 import networks
 import sdlm
+import storage
 import warm_start
 import workdir as workdir_lib
 from errors import UserError
@@ -164,7 +164,7 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   """
   config_lib.check(config, jax.device_count())
   evaluation.check(config)
-  place = pathlib.Path(workdir).expanduser().absolute()
+  place = storage.path(workdir)
   distributed.check_same(config, None)
   workdir_lib.check_owner(place, config)
   path = config.init_from or str(place)
@@ -309,6 +309,7 @@ class _Loop:
     )
     wanted = stop or better or self._save_due(step)
     if wanted or step == self.experiment.steps:
+      self.log.flush()  # a continued run does not write these lines again
       self.store.save(step, state, result)
     if stop:
       self.store.wait()

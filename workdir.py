@@ -19,13 +19,13 @@ import pathlib
 import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
+import storage
 from errors import UserError
 
 # A run may be continued with another length, evaluation or data directory;
@@ -49,16 +49,9 @@ def open_directory(path: str) -> pathlib.Path:
   Raises:
     UserError: it cannot be made or written to, or is no path.
   """
-  if '://' in path:
-    raise UserError(
-      f'--workdir {path}: mount the bucket as a file system and give its path; '
-      'see docs/pods.md'
-    )
-  place = pathlib.Path(path).expanduser().absolute()
+  place = storage.path(path)
   try:
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=place):
-      pass
+    storage.open_directory(place)
   except OSError as error:
     raise UserError(f'--workdir {place} is not writable: {error}') from None
   return place
@@ -66,7 +59,7 @@ def open_directory(path: str) -> pathlib.Path:
 
 def containing(path: str | pathlib.Path) -> pathlib.Path:
   """Returns the workdir of a path: itself, its checkpoints, or one of them."""
-  place = pathlib.Path(path).expanduser().absolute()
+  place = storage.path(path)
   for above in (place, place.parent):
     if above.name == 'checkpoints':
       return above.parent
@@ -114,15 +107,16 @@ def is_begun(place: pathlib.Path) -> bool:
 
 def record_start(place: pathlib.Path, config: ConfigDict, step: int) -> None:
   """Writes config.json and appends to versions.jsonl."""
-  write(place / 'config.json', json.dumps(as_json(config), indent=2) + '\n')
+  storage.write(
+    place / 'config.json', json.dumps(as_json(config), indent=2) + '\n'
+  )
   line = {
     'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'step': step,
     'command': sys.argv,
     **versions(),
   }
-  with (place / 'versions.jsonl').open('a') as file:
-    file.write(json.dumps(line) + '\n')
+  storage.append(place / 'versions.jsonl', json.dumps(line) + '\n')
 
 
 def record_classes(
@@ -130,7 +124,7 @@ def record_classes(
 ) -> None:
   """Writes what a prediction needs to know of the data set."""
   content = {'class_names': list(names), 'image_shape': list(image_shape)}
-  write(place / 'classes.json', json.dumps(content, indent=1) + '\n')
+  storage.write(place / 'classes.json', json.dumps(content, indent=1) + '\n')
 
 
 def read_classes(
@@ -182,15 +176,6 @@ def _git_commit() -> str:
     return git('rev-parse', 'HEAD') + ('+changes' if changed else '')
   except (OSError, subprocess.CalledProcessError):
     return 'unknown'
-
-
-def write(path: pathlib.Path, content: str | bytes | bytearray) -> None:
-  """Replaces a file at once, so that a kill leaves the old or the new one."""
-  temporary = path.with_name(path.name + '.tmp')
-  if isinstance(content, str):
-    content = content.encode()
-  temporary.write_bytes(content)
-  temporary.replace(path)
 
 
 def _flatten(tree, prefix=''):

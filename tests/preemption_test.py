@@ -98,6 +98,7 @@ def test_the_launcher_is_what_the_environment_says(
   assert distributed.launcher() == name
 
 
-def test_an_address_is_no_workdir():
-  with pytest.raises(UserError, match='gs://a/b: mount the bucket'):
-    workdir_lib.open_directory('gs://a/b')
+@pytest.mark.parametrize('address', ['s3://a/b', 'gs://', 'file:///a'])
+def test_an_address_of_something_else_is_no_workdir(address):
+  with pytest.raises(UserError, match=f'{address}: of addresses, only gs:'):
+    workdir_lib.open_directory(address)

@@ -32,6 +32,7 @@ import command_line
 import inference
 import protocols
 import scoring
+import storage
 import workdir as workdir_lib
 from errors import UserError
 from inference import Model
@@ -102,8 +103,8 @@ def main(config: ConfigDict, _: list[str]) -> None:
   content = serialize(model, shape)
   text = json.dumps(about(config, model, shape), indent=1)
   try:
-    workdir_lib.write(file.with_name(file.name + '.json'), text + '\n')
-    workdir_lib.write(file, content)
+    storage.write(file.with_name(file.name + '.json'), text + '\n')
+    storage.write(file, content)
   except OSError as error:
     raise UserError(
       f'--out {file} cannot be written: {error.strerror}'

@@ -11,6 +11,8 @@ import json
 import pathlib
 import sys
 
+import storage
+
 
 def read(workdir: str, metric: str) -> tuple[list[int], list[float]]:
   """Returns the steps and values of a metric in a run.
@@ -19,7 +21,7 @@ def read(workdir: str, metric: str) -> tuple[list[int], list[float]]:
     FileNotFoundError: no metrics.jsonl there.
     ValueError: no line of it has the metric; names those that it has.
   """
-  lines = (pathlib.Path(workdir) / 'metrics.jsonl').read_text().splitlines()
+  lines = (storage.path(workdir) / 'metrics.jsonl').read_text().splitlines()
   rows = [json.loads(line) for line in lines]
   found = [(row['step'], row[metric]) for row in rows if metric in row]
   if not found:
