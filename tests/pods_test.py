@@ -173,8 +173,15 @@ def losses(workdir):
   )
 
 
-def test_other_topologies_continue_the_run(tmp_path):
-  """4x1 -> 1x4 -> 2x2 -> 1x1 processes x devices, 200 steps in all."""
+@pytest.mark.parametrize(
+  ('topologies', 'steps'),
+  [
+    ([(2, 1), (1, 2)], 20),
+    pytest.param([(4, 1), (1, 4), (2, 2), (1, 1)], 200, marks=more),
+  ],
+)
+def test_other_topologies_continue_the_run(tmp_path, topologies, steps):
+  """Processes x devices, in equal parts of the steps."""
   # At a small rate rounding is not amplified, so that losses tell the batches.
   each = (
     *ARGUMENTS,
@@ -182,12 +189,12 @@ def test_other_topologies_continue_the_run(tmp_path):
     '--config.optimizer.learning_rate=1e-4',
   )
   whole, parts = tmp_path / 'whole', tmp_path / 'parts'
-  train(whole, 1, 1, *each, '--config.train.steps=200')
-  for i, (processes, devices) in enumerate([(4, 1), (1, 4), (2, 2), (1, 1)]):
-    steps = f'--config.train.steps={50 * (i + 1)}'
-    train(parts, processes, devices, *each, steps)
+  train(whole, 1, 1, *each, f'--config.train.steps={steps}')
+  for i, (processes, devices) in enumerate(topologies):
+    end = steps * (i + 1) // len(topologies)
+    train(parts, processes, devices, *each, f'--config.train.steps={end}')
   expected, found = losses(whole), losses(parts)
-  assert len(found) == len(expected) == 200
+  assert len(found) == len(expected) == steps
   difference = np.abs(found / expected - 1)
   between_batches = np.abs(np.diff(expected) / expected[1:])
   print(f'losses differ by {difference.max():.1e}, relative, at most; those of')
