@@ -89,7 +89,7 @@ def test_sigterm_in_training_saves_and_leaves(tmp_path, undisturbed, to):
   check_continues(workdir, undisturbed)
 
 
-@pytest.mark.parametrize('processes', [pytest.param(1, marks=more), 2])
+@pytest.mark.parametrize('processes', [1, pytest.param(2, marks=more)])
 def test_sigterm_in_evaluation_saves_and_makes_up_for_it(tmp_path, processes):
   arguments = (*ARGUMENTS, '--config.train.steps=20')
   whole, workdir = tmp_path / 'whole', tmp_path / 'run'
