@@ -54,7 +54,7 @@ class BatchNorm(nn.Module):
       for old, new in ((mean, means), (var, variances)):
         old.value = keep * old.value + (1 - keep) * new.mean((0, 1, 2, 3))
     factor = lax.rsqrt(variances + self.epsilon) * scale
-    # With the mean taken off first, a train step of ResNet-50 on TPU moves 10 MB
-    # an image less than with one product and one sum.
+    # With the mean taken off first, a train step of ResNet-50 on TPU moves 10
+    # MB an image less than with one product and one sum.
     y = (y - means) * factor + offset
     return y.reshape(x.shape).astype(self.dtype)
