@@ -2,7 +2,7 @@
 
 A process learns of the others from `--coordinator`, `--num_processes` and
 `--process_id`, or from JAX's own detection on Cloud TPU, Slurm, Kubernetes and
-Open MPI.
+Open MPI. See docs/pods.md for each.
 """
 
 import hashlib
@@ -96,7 +96,7 @@ def start(
     raise UserError(
       f'the processes did not find each other ({where}, process '
       f'{process_id}, coordinator {coordinator}): {one_line(error)}. '
-      'See README.md'
+      'See docs/pods.md'
     ) from error
   sys.excepthook = _excepthook
 
