@@ -1,9 +1,13 @@
 """The one exception that is meant for the person at the keyboard."""
 
 import difflib
+import errno
 import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+# Of an OSError, where a person has to make room.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):

@@ -1,6 +1,5 @@
 """Training and evaluation as a whole: from a config to its results."""
 
-import errno
 import time
 from typing import Any
 
@@ -21,7 +20,7 @@ import sdlm
 import storage
 import warm_start
 import workdir as workdir_lib
-from errors import UserError
+from errors import DISK_FULL, UserError
 from experiment import Experiment, check_training, create_experiment
 from photos import Cropped
 from preemption import PreemptedError, Preemption
@@ -91,7 +90,7 @@ def train_and_evaluate(
     finally:
       log.close()
   except OSError as error:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno not in DISK_FULL:
       raise
     raise UserError(
       f'{place}: {error.strerror}. Free some space; the same command continues '

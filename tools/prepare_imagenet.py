@@ -19,7 +19,6 @@ A process holds a shard (128 MB) at a time.
 
 import argparse
 import concurrent.futures
-import errno
 import json
 import multiprocessing
 import os
@@ -30,13 +29,12 @@ import time
 
 import numpy as np
 
-from errors import UserError
+from errors import DISK_FULL, UserError
 from progress import Progress
 from tools import imagenet_index
 from tools.imagenet_index import COUNTS, Labels
 from tools.imagenet_shards import Shard, plan, shard_name, write, write_shard
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 VERSION = '5.1.0'  # of TFDS's imagenet2012, whose form this is
 
 
@@ -242,7 +240,7 @@ def main(arguments: list[str] | None = None) -> None:
   except OSError as error:
     # Of the output: what cannot be read is a UserError already.
     place = error.filename or args.out
-    free = 'Free some space; the' if error.errno in _FULL else 'The'
+    free = 'Free some space; the' if error.errno in DISK_FULL else 'The'
     _fail(
       f'{place}: {error.strerror or error}. {free} same command goes on from '
       'the shards that are whole'
