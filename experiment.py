@@ -90,19 +90,8 @@ def create_experiment(
   def steps_of(duration):
     return duration.steps(len(train_source), config.train.batch_size)
 
-  schedule = {
-    field: (
-      [steps_of(v) for v in value]
-      if isinstance(value, list)
-      else steps_of(value)
-    )
-    for field, value in config_lib.schedule_durations(config).items()
-  }
   optimizer = dict(config.optimizer)
-  rate = schedules.create(
-    learning_rate=optimizer.pop('learning_rate'),
-    **{**config.schedule, **schedule},
-  )
+  rate = _rate(config, optimizer.pop('learning_rate'), steps_of)
   experiment = Experiment(
     config=config,
     module=module,
@@ -124,6 +113,21 @@ def create_experiment(
   )
   _check_input(experiment)
   return experiment
+
+
+def _rate(config, learning_rate, steps_of):
+  """Returns the schedule of a config, its durations as steps."""
+  durations = {
+    field: (
+      [steps_of(v) for v in value]
+      if isinstance(value, list)
+      else steps_of(value)
+    )
+    for field, value in config_lib.schedule_durations(config).items()
+  }
+  return schedules.create(
+    learning_rate=learning_rate, **{**config.schedule, **durations}
+  )
 
 
 def create_source(config: ConfigDict, split: str) -> sources.Source:
