@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-import protocols
-import sources
 import zoo
+from data import sources
 from errors import UserError, closest
 
 
@@ -162,7 +161,6 @@ def _check_batch(batch, parts, devices):
 
 
 def _check_names(config):
-  protocols.requested(config)
   if config.data.order not in ('rgb', 'bgr'):
     raise UserError(f"data.order '{config.data.order}': rgb or bgr")
   name = config.model.name

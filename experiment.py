@@ -11,19 +11,12 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-import augment
 import config_lib
-import crops
-import eval_lib
-import input_pipeline
-import losses
-import mean_image
-import optimizers
-import photos
-import schedules
-import sources
 import zoo
+from data import crops, photos, preprocess, sources
 from errors import UserError
+from recipe import augment, losses, optimizers, schedules
+from runtime.mesh import all_devices, batch_sharding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Experiment:
 
   def training_input(self, key: jax.Array, images: jax.Array) -> jax.Array:
     """uint8 [N, H, W, C] of the source -> what the network sees in training."""
-    images = augment.pad_to(images, self.config.data.image_size)
+    images = preprocess.pad_to(images, self.config.data.image_size)
     return self.prepare(self.augment(key, images))
 
   def due(self, every: str, step: int) -> bool:
@@ -72,13 +65,12 @@ def create_experiment(
   Raises:
     UserError: names the field, its value, and the way out.
   """
-  mesh = mesh or input_pipeline.mesh()
+  mesh = mesh or all_devices()
   config_lib.check(config, mesh.size)
   loss = losses.create(**config.loss)
   augmentation = augment.create(
     config.train.augment, **config.train.augment_options
   )
-  data = config.data
   train_source, eval_source = (
     create_source(config, split) for split in ('train', 'test')
   )
@@ -97,14 +89,8 @@ def create_experiment(
     module=module,
     loss=loss,
     augment=augmentation,
-    prepare=eval_lib.make_prepare(
-      data.image_size,
-      data.mean,
-      data.std,
-      data.order,
-      mean_image.of_config(config),
-    ),
-    batch_sharding=input_pipeline.batch_sharding(mesh),
+    prepare=preprocess.of_config(config),
+    batch_sharding=batch_sharding(mesh),
     train_source=train_source,
     eval_source=eval_source,
     steps=steps_of(config_lib.training_length(config)),

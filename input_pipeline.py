@@ -12,22 +12,12 @@ from collections.abc import Iterator
 import grain
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding
 
-from arrays import check_labels
-from sources import Source
+from data.arrays import check_labels
+from data.sources import Source
 
-AXIS = 'data'
 _BUFFERED_BATCHES = 4
-
-
-def mesh() -> Mesh:
-  """Returns all devices on one axis, each process's devices side by side.
-
-  Side by side, a process holds one contiguous slice of every batch.
-  """
-  devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
-  return Mesh(np.array(devices), (AXIS,))
 
 
 class Order:
@@ -146,8 +136,3 @@ def _read_ahead(fetch, start, stop, batch_size, sharding, threads):
       }
   finally:
     iterator.close()  # ends its threads; else Grain complains at exit
-
-
-def batch_sharding(devices: Mesh) -> NamedSharding:
-  """Returns the sharding of a batch: its first axis over all devices."""
-  return NamedSharding(devices, PartitionSpec(AXIS))

@@ -12,13 +12,11 @@ _STARTED = time.monotonic()  # before the slow imports, for the start-up time
 from absl import app, flags, logging  # noqa: E402
 from ml_collections import config_flags  # noqa: E402
 
-import command_line  # noqa: E402
-import compile_cache  # noqa: E402
 import config_lib  # noqa: E402
-import distributed  # noqa: E402
 import train_lib  # noqa: E402
 from errors import UserError  # noqa: E402
-from preemption import PreemptedError, Preemption  # noqa: E402
+from runtime import command_line, compile_cache, distributed  # noqa: E402
+from runtime.preemption import PreemptedError, Preemption  # noqa: E402
 
 _MODE = flags.DEFINE_enum('mode', 'train', ['train', 'eval'], 'what to do')
 _COORDINATOR = flags.DEFINE_string(

@@ -8,30 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-import checkpoints
 import config_lib
-import distributed
-import eval_lib
-import evaluation
 import input_pipeline
-import mean_image
-import networks
-import sdlm
-import storage
-import warm_start
-import workdir as workdir_lib
+from data import mean_image
+from data.photos import Cropped
 from errors import DISK_FULL, UserError
+from evaluation import exact, networks, protocols, runs
 from experiment import Experiment, check_training, create_experiment
-from photos import Cropped
-from preemption import PreemptedError, Preemption
-from run_log import Clock, RunLog
-from train_step import (
-  TrainState,
-  abstract_state,
-  create_state,
-  make_train_step,
-  recompute_statistics,
-)
+from runtime import checkpoints, distributed, storage
+from runtime import workdir as workdir_lib
+from runtime.preemption import PreemptedError, Preemption
+from runtime.run_log import Clock, RunLog
+from training import curvature, warm_start
+from training.state import TrainState, abstract_state, create_state
+from training.statistics import recompute_statistics
+from training.train_step import make_train_step
 
 
 @jax.jit
@@ -62,9 +53,9 @@ def train_and_evaluate(
     PreemptedError: stopped as asked; all is saved.
   """
   started = time.monotonic() if started is None else started
-  config_lib.check(config, jax.device_count())
+  _check(config)
   place = workdir_lib.open_directory(workdir)
-  distributed.check_same(config, place)
+  _check_same(config, place)
   changed = workdir_lib.check_owner(place, config)
   if workdir_lib.is_begun(place):
     mean_image.check_owner(config, place)
@@ -98,6 +89,16 @@ def train_and_evaluate(
     ) from error
   finally:
     store.close()
+
+
+def _check(config):
+  config_lib.check(config, jax.device_count())
+  protocols.requested(config)
+
+
+def _check_same(config, place):
+  files = {'the file of data.mean_image': mean_image.digest(config)}
+  distributed.check_same(config, place, files)
 
 
 def starting_state(
@@ -159,12 +160,12 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   `train_and_evaluate`.
 
   Returns:
-    What `eval_lib.evaluate` returns, for the last of the protocols.
+    What `exact.evaluate` returns, for the last of the protocols.
   """
-  config_lib.check(config, jax.device_count())
-  evaluation.check(config)
+  _check(config)
+  runs.check(config)
   place = storage.path(workdir)
-  distributed.check_same(config, None)
+  _check_same(config, None)
   workdir_lib.check_owner(place, config)
   path = config.init_from or str(place)
   given, config = config.data, networks.as_trained(config, path)
@@ -174,7 +175,7 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
     print(f'{path}: channels {data.order}, mean {data.mean}, std {data.std}')
   experiment = create_experiment(config)
   variables = warm_start.load_variables(experiment, path)
-  return evaluation.by_protocols(experiment, variables, path, place)
+  return runs.by_protocols(experiment, variables, path, place)
 
 
 class _Loop:
@@ -184,7 +185,7 @@ class _Loop:
     self.experiment, self.place = experiment, place
     self.store, self.log, self.started = store, log, started
     self.config = experiment.config
-    self.eval_step = evaluation.make_step(experiment)
+    self.eval_step = runs.make_step(experiment)
     self.clock = Clock(self.config.train.batch_size)
     self.read = 0  # the step whose metrics were read last
 
@@ -208,7 +209,7 @@ class _Loop:
 
   def _train(self, state, step, last):
     train_step = make_train_step(self.experiment)
-    refresh = sdlm.make_refresh(self.experiment)
+    refresh = curvature.make_refresh(self.experiment)
     batches = input_pipeline.train_batches(
       self.experiment.train_source,
       self.config.train.batch_size,
@@ -329,7 +330,7 @@ class _Loop:
     return state._replace(opt_state=opt_state), result
 
   def _evaluate(self, state, step):
-    result = evaluation.evaluate(
+    result = runs.evaluate(
       self.experiment, self.eval_step, state.variables, self.preemption.watch
     )
     if (self.log.last_eval or {}).get('step') == step:
@@ -337,14 +338,14 @@ class _Loop:
     self.log.write(step, {f'eval/{k}': v for k, v in result.items()})
     examples = len(self.experiment.train_source)
     epoch = step * self.config.train.batch_size / examples
-    said = eval_lib.describe(self.config.data.name, result)
+    said = exact.describe(self.config.data.name, result)
     self.log.say(f'epoch {epoch:.1f}, step {step}: {said}')
     return result
 
   def _report(self, first, step):
     def of(line):
       result = {k.removeprefix('eval/'): v for k, v in line.items()}
-      said = eval_lib.describe(self.config.data.name, result)
+      said = exact.describe(self.config.data.name, result)
       return f'{said}, step {line["step"]}'
 
     log, experiment = self.log, self.experiment

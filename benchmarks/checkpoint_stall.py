@@ -14,10 +14,10 @@ from pathlib import Path
 import jax
 from absl import logging
 
-import checkpoints
 from configs import vgg
 from experiment import create_experiment
-from train_step import create_state
+from runtime import checkpoints
+from training.state import create_state
 
 
 def main() -> None:

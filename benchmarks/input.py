@@ -80,10 +80,9 @@ def make_files(root: pathlib.Path) -> float:
 
 def ours(root, threads, interpolation='random'):
   """Yields batches as `train_lib` gets them."""
-  import crops  # noqa: PLC0415
   import input_pipeline  # noqa: PLC0415
-  import photos  # noqa: PLC0415
-  import sources  # noqa: PLC0415
+  from data import crops, photos, sources  # noqa: PLC0415
+  from runtime.mesh import all_devices, batch_sharding  # noqa: PLC0415
 
   geometry = crops.create(
     'geometry', SIZE, 'inception', interpolation=interpolation
@@ -97,7 +96,7 @@ def ours(root, threads, interpolation='random'):
     seed=0,
     start=0,
     stop=1 << 30,
-    sharding=input_pipeline.batch_sharding(input_pipeline.mesh()),
+    sharding=batch_sharding(all_devices()),
     threads=threads,
   )
 
@@ -203,16 +202,17 @@ def step_and_wait(name: str, root: str, batch_size: int) -> dict[str, float]:
   """
   import experiment as experiment_lib  # noqa: PLC0415
   import input_pipeline  # noqa: PLC0415
-  import run_log  # noqa: PLC0415
-  import train_step  # noqa: PLC0415
+  from runtime import run_log  # noqa: PLC0415
+  from training.state import create_state  # noqa: PLC0415
+  from training.train_step import make_train_step  # noqa: PLC0415
 
   config = importlib.import_module(f'configs.{name}').get_config('data=folder')
   config.data.dir, config.train.batch_size = root, batch_size
   if 'bn_group' in config.model:
     config.model.bn_group = min(config.model.bn_group, batch_size)
   experiment = experiment_lib.create_experiment(config)
-  state = train_step.create_state(experiment)
-  step = train_step.make_train_step(experiment)
+  state = create_state(experiment)
+  step = make_train_step(experiment)
   batches = input_pipeline.train_batches(
     experiment.train_source,
     batch_size,

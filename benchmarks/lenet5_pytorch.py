@@ -19,9 +19,10 @@ from torch import nn
 from torch.nn import functional
 
 import input_pipeline
-import train_step
 from configs import lenet5 as lenet5_config
 from experiment import create_experiment
+from training.state import create_state
+from training.train_step import make_train_step
 from zoo import lenet5
 
 BATCH, STEPS, ROUNDS = 64, 150, 9
@@ -85,7 +86,7 @@ def our_round():
   """Returns a function that takes STEPS steps with the trainer's own step."""
   config = lenet5_config.get_config('data=fake')
   experiment = create_experiment(config)
-  step = train_step.make_train_step(experiment)
+  step = make_train_step(experiment)
   batches = input_pipeline.train_batches(
     experiment.train_source,
     BATCH,
@@ -95,7 +96,7 @@ def our_round():
     sharding=experiment.batch_sharding,
   )
   batch = next(batches)
-  state = train_step.create_state(experiment)
+  state = create_state(experiment)
 
   def run():
     nonlocal state

@@ -14,12 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import eval_lib
-import protocols
-import scoring
 import zoo
 from configs import default
-from scoring import Network
+from data import preprocess
+from evaluation import protocols, scoring
+from evaluation.scoring import Network
 
 
 def make_network(name: str, width: float) -> Network:
@@ -29,7 +28,7 @@ def make_network(name: str, width: float) -> Network:
   image = jnp.zeros((1, *shape))
   variables = jax.jit(module.init)(jax.random.key(0), image)
   variables = {k: v for k, v in variables.items() if k != 'aux_logits'}
-  prepare = eval_lib.make_prepare(shape[0], (120.0,), (60.0,))
+  prepare = preprocess.make_prepare(shape[0], (120.0,), (60.0,))
   return Network(name, module, variables, prepare, shape[0], 1000)
 
 

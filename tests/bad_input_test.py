@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from conftest import LENET, ROOT, SMOKE, run_main
-from sources_test import write_idx
+from idx import write_idx
 
 pytestmark = pytest.mark.slow  # a process each
 

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 import input_pipeline
-import sources
+from data import sources
 from errors import UserError
+from runtime.mesh import all_devices, batch_sharding
 
 
 @pytest.fixture(scope='module')
 def sharding():
-  return input_pipeline.batch_sharding(input_pipeline.mesh())
+  return batch_sharding(all_devices())
 
 
 @pytest.fixture(scope='module')
@@ -99,7 +100,7 @@ def test_a_bad_record_stops_with_the_step(source, sharding):
 
 
 def test_mesh_keeps_the_devices_of_a_process_together():
-  devices = input_pipeline.mesh().devices
+  devices = all_devices().devices
   assert len(devices) == jax.device_count()
   processes = [d.process_index for d in devices]
   assert processes == sorted(processes)

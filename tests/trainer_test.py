@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from conftest import first_batch, make_config
 
-import checkpoints
 import train_lib
-import train_step
 from errors import UserError
 from experiment import create_experiment
+from runtime import checkpoints
+from training.state import abstract_state, create_state
+from training.train_step import make_train_step
 
 
 def record(workdir):
@@ -148,7 +149,7 @@ def test_damaged_newest_step_is_set_aside_and_the_run_ends_the_same(
 def test_one_flipped_byte_anywhere_is_never_loaded(tmp_path, whole):
   """Either the state read is provably right, or an older step is used."""
   experiment = create_experiment(make_config())
-  target = train_step.abstract_state(experiment)
+  target = abstract_state(experiment)
   expected = digests(whole, 12)
   files = sorted((whole / 'checkpoints' / '00000012').rglob('*'))
   outcomes = set()
@@ -292,9 +293,9 @@ def test_microbatches_give_the_update_of_the_whole(parts):
   def step(parts):
     config = make_config('smoke,augment=distort', train__microbatch=parts)
     experiment = create_experiment(config)
-    state = train_step.create_state(experiment)
+    state = create_state(experiment)
     batch = first_batch(experiment)
-    return train_step.make_train_step(experiment)(state, batch)
+    return make_train_step(experiment)(state, batch)
 
   state, metrics = step(1)
   other_state, other_metrics = step(parts)
@@ -332,3 +333,12 @@ def test_sdlm_refreshes_every_pass_and_resumes_exactly(tmp_path):
   assert curvature
   # Steps 20 and 30 lie in different passes of 12.
   assert all(one[name] != early[name] for name in curvature)
+
+
+def test_a_protocol_that_is_not_there_is_refused_before_anything_is_written(
+  tmp_path,
+):
+  config = make_config(eval__protocol='singel')
+  with pytest.raises(UserError, match=r"singel.*Did you mean 'single'"):
+    train_lib.train_and_evaluate(config, str(tmp_path / 'run'))
+  assert not (tmp_path / 'run').exists()

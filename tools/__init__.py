@@ -1,1 +1,5 @@
-"""Commands beside training: python -m tools.NAME --help."""
+"""Commands beside training: python -m tools.NAME --help.
+
+Belongs here: thin commands over the wings. Does not: what another wing could
+use; nothing imports this one.
+"""

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 import config_lib
 import experiment
-import sources
+from data import sources
 from errors import UserError
 from tools import command
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-import command_line
 import config_lib
 from errors import UserError
+from runtime import command_line
 
 # Here, since absl refuses a flag that two tools define.
 OUT = flags.DEFINE_string('out', '', 'the file to write')

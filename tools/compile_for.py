@@ -18,6 +18,8 @@ import re
 import time
 from typing import NamedTuple
 
+from runtime.mesh import AXIS
+
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TPU_SKIP_MDS_QUERY', '1')  # else it waits for a cloud
 
@@ -29,12 +31,12 @@ from jax.experimental import topologies
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-import input_pipeline
 import zoo
 from errors import UserError, one_line
 from experiment import create_experiment
 from tools import command
-from train_step import abstract_state, make_train_step
+from training.state import abstract_state
+from training.train_step import make_train_step
 
 _TOPOLOGY = flags.DEFINE_string('topology', 'v5e:4x4', 'CHIP:SHAPE')
 _BATCH = flags.DEFINE_integer('batch_per_chip', 0, "0: the config's batch")
@@ -88,9 +90,7 @@ def compile_step(config: ConfigDict, topology: str, batch: int) -> Report:
   _set_noise(config)
   if batch:
     config.train.batch_size = batch * len(devices)
-  experiment = create_experiment(
-    config, Mesh(np.array(devices), (input_pipeline.AXIS,))
-  )
+  experiment = create_experiment(config, Mesh(np.array(devices), (AXIS,)))
   images = config.train.batch_size
   arrays = {
     'image': ((images, *experiment.train_source.image_shape), jnp.uint8),

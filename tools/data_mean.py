@@ -25,13 +25,12 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-import augment
 import experiment
-import mean_image
+from data import mean_image, preprocess
+from data.photos import Cropped
+from data.sources import Source
 from errors import UserError
-from photos import Cropped
-from progress import Progress
-from sources import Source
+from runtime.progress import Progress
 from tools import command
 from tools.check_data import spread
 
@@ -116,7 +115,7 @@ def _parts(source, indices, size) -> Iterator[Sums]:
   def fetch(start):
     images = source.batch(indices[start : start + _CHUNK])['image']
     if images.shape[1:3] != (size, size):
-      images = np.asarray(augment.pad_to(images, size))
+      images = np.asarray(preprocess.pad_to(images, size))
     return sums_of(images)
 
   starts = grain.MapDataset.range(0, len(indices), _CHUNK).map(fetch)

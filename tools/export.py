@@ -28,14 +28,11 @@ import numpy as np
 from jax import export
 from ml_collections import ConfigDict
 
-import command_line
-import inference
-import protocols
-import scoring
-import storage
-import workdir as workdir_lib
 from errors import UserError
-from inference import Model
+from evaluation import inference, protocols, scoring
+from evaluation.inference import Model
+from runtime import command_line, storage
+from runtime import workdir as workdir_lib
 from tools import command
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import simplejpeg
 
-import crops
+from data import crops
 from errors import UserError, one_line
 from tools.imagenet_index import Entry, Index
 

@@ -11,7 +11,7 @@ import json
 import pathlib
 import sys
 
-import storage
+from runtime import storage
 
 
 def read(workdir: str, metric: str) -> tuple[list[int], list[float]]:

@@ -17,12 +17,10 @@ import sys
 from absl import flags
 from ml_collections import ConfigDict
 
-import command_line
-import compile_cache
-import crops
-import inference
-import protocols
+from data import crops
 from errors import UserError, one_line
+from evaluation import inference, protocols
+from runtime import command_line, compile_cache
 from tools import command
 
 _PROTOCOL = flags.DEFINE_string('protocol', '', 'see protocols.py')

@@ -30,7 +30,7 @@ import time
 import numpy as np
 
 from errors import DISK_FULL, UserError
-from progress import Progress
+from runtime.progress import Progress
 from tools import imagenet_index
 from tools.imagenet_index import COUNTS, Labels
 from tools.imagenet_shards import Shard, plan, shard_name, write, write_shard

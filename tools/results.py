@@ -15,8 +15,8 @@ import pathlib
 import sys
 from typing import Any
 
-import workdir as workdir_lib
 from errors import UserError
+from runtime import workdir as workdir_lib
 from tools.reported import ROWS, Row
 
 _HEADER = """# Results

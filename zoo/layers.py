@@ -1,7 +1,7 @@
 """What several papers share. Images and feature maps are NHWC everywhere.
 
-Operations come in the form that measured fastest on CPU; where TPU and GPU
-want another one, `lax.platform_dependent` chooses when the program is lowered.
+Where an operation has a faster form on CPU (`cpu_forms`), the platform's is
+chosen by `lax.platform_dependent` when the program is lowered.
 """
 
 import functools
@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
+
+from zoo import cpu_forms
 
 Padding = tuple[
   tuple[int, int], tuple[int, int]
@@ -53,7 +55,7 @@ def conv2d(
       return lax.platform_dependent(
         x,
         kernel,
-        cpu=functools.partial(_conv2d_1x1, stride=stride),
+        cpu=functools.partial(cpu_forms.conv2d_1x1, stride=stride),
         default=functools.partial(_conv2d, stride=stride),
       )
     if x.shape[1:3] == (height, width):
@@ -61,7 +63,7 @@ def conv2d(
       return out[:, None, None]
     if stride == 1 and ins <= 16 and x.shape[2] <= 64:
       return lax.platform_dependent(
-        x, kernel, cpu=_conv2d_by_tiles, default=_conv2d
+        x, kernel, cpu=cpu_forms.conv2d_by_tiles, default=_conv2d
       )
   return _conv2d(x, kernel, stride, padding)
 
@@ -76,11 +78,6 @@ def _conv2d(x, kernel, stride=1, padding=pad(0)):  # noqa: B008
   )
 
 
-def _conv2d_1x1(x, kernel, stride):
-  x = x[:, ::stride, ::stride]
-  return jnp.einsum('nhwi,io->nhwo', x, kernel[0, 0])
-
-
 def _output_size(x, window, stride, padding):
   sizes = [
     (size + sum(around) - extent) // stride + 1
@@ -92,40 +89,6 @@ def _output_size(x, window, stride, padding):
       f'{window[0]}x{window[1]}'
     )
   return sizes
-
-
-def _conv2d_by_tiles(x, kernel):
-  """The convolution as [patch of input] x [band matrix] = [tile of output].
-
-  A tile of 2 x 7 outputs multiplies about twice what the convolution itself
-  does, in matrices wide enough for full speed: measured best for LeNet-5.
-  """
-  height, width, ins, outs = kernel.shape
-  n, rows, columns, _ = x.shape
-  out_rows, out_columns = rows - height + 1, columns - width + 1
-  tall = 2 - out_rows % 2
-  wide = max(d for d in range(1, 8) if out_columns % d == 0)
-  down, across = out_rows // tall, out_columns // wide
-  patch_rows, patch_columns = tall + height - 1, wide + width - 1
-  x = jnp.stack(
-    [x[:, i * tall : i * tall + patch_rows] for i in range(down)], axis=1
-  )
-  x = jnp.stack(
-    [x[:, :, :, j * wide : j * wide + patch_columns] for j in range(across)],
-    axis=2,
-  )  # [n, down, across, patch_rows, patch_columns, ins]
-  band = jnp.stack(
-    [
-      jnp.pad(kernel, ((i, tall - 1 - i), (j, wide - 1 - j), (0, 0), (0, 0)))
-      for i in range(tall)
-      for j in range(wide)
-    ],
-    axis=3,
-  )  # [patch_rows, patch_columns, ins, tall * wide, outs]
-  patch = patch_rows * patch_columns * ins
-  out = x.reshape(-1, patch) @ band.reshape(patch, tall * wide * outs)
-  out = out.reshape(n, down, across, tall, wide, outs)
-  return out.transpose(0, 1, 3, 2, 4, 5).reshape(n, out_rows, out_columns, outs)
 
 
 def max_pool(
@@ -154,22 +117,9 @@ def max_pool(
   out = _output_size(x, (size, size), stride, padding)
   return lax.platform_dependent(
     x,
-    cpu=functools.partial(_max_by_slices, size, stride, padding, out),
+    cpu=functools.partial(cpu_forms.max_by_slices, size, stride, padding, out),
     default=functools.partial(_max_by_windows, size, stride, padding),
   )
-
-
-def _max_by_slices(size, stride, padding, out, x):
-  # Its gradient is 4 to 17 times faster on CPU than select-and-scatter. It
-  # shares the gradient of equal maxima, which after a ReLU concerns zeros.
-  x = jnp.pad(x, ((0, 0), *padding, (0, 0)), constant_values=-jnp.inf)
-  for axis in (1, 2):
-    ends = stride * (out[axis - 1] - 1) + 1
-    parts = [
-      lax.slice_in_dim(x, i, i + ends, stride, axis) for i in range(size)
-    ]
-    x = jax.tree.reduce(jnp.maximum, parts)
-  return x
 
 
 def _max_by_windows(size, stride, padding, x):

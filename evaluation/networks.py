@@ -1,0 +1,218 @@
+"""Networks with their variables, to score images with: one, or an ensemble.
+
+A member of an ensemble is a workdir, whose config.json tells the network and
+its input; a file of published weights; or NAME=PATH, with a name of the zoo.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
+
+import zoo
+from data import mean_image, preprocess
+from errors import UserError, closest
+from evaluation.scoring import Network
+from runtime import checkpoints, storage
+from runtime import workdir as workdir_lib
+from runtime.mesh import all_devices
+from zoo import weights
+
+# Fields of `data` that belong to a network as its parameters do.
+PREPROCESSING = ('mean', 'std', 'order')
+
+
+def load(config: ConfigDict, path: str, num_classes: int) -> Network:
+  """Returns the network of a config with the variables at `path`.
+
+  Each brings its own preprocessing: `as_trained`. Where `train.average` is set,
+  a checkpoint gives the average.
+
+  Raises:
+    UserError: nothing there, damaged, or it does not fit.
+  """
+  config = as_trained(config, path)
+  model = dict(config.model)
+  name = model.pop('name')
+  try:
+    module = zoo.create(name, num_classes=num_classes, **model)
+  except ValueError as error:
+    raise UserError(f'model: {error}') from None
+  if is_file(path):
+    variables = read_file(config, path, num_classes)
+  else:
+    variables = _restore_as_configured(config, module, path)
+  return Network(
+    path,
+    module,
+    variables,
+    preprocess.of_config(config),
+    config.data.image_size,
+    num_classes,
+  )
+
+
+def is_file(path: str) -> bool:
+  """Whether a path is a file of weights, not a checkpoint."""
+  return pathlib.Path(path).suffix in weights.SUFFIXES
+
+
+def read_file(
+  config: ConfigDict, path: str, num_classes: int
+) -> dict[str, Any]:
+  """Returns the variables in a file of weights, for the config's network.
+
+  Raises:
+    UserError: nothing there, damaged, or it does not fit.
+  """
+  model = dict(config.model)
+  name = model.pop('name')
+  try:
+    return weights.load(name, path, num_classes=num_classes, **model)
+  except weights.WeightsError as error:
+    raise UserError(f'init_from: {error}') from None
+
+
+def as_trained(config: ConfigDict, path: str) -> ConfigDict:
+  """Returns the config with the preprocessing of the network at `path`.
+
+  Of a run: mean, deviation and order of the channels, and mean image, as its
+  workdir has them. Of other people's weights: `with_origin`.
+
+  Raises:
+    UserError: the config names another mean image; config.json is damaged.
+  """
+  if is_file(path):
+    return with_origin(config, path)
+  config = mean_image.as_recorded(config, path)
+  recorded = _recorded(path).get('data', {})
+  config = config.copy_and_resolve_references()
+  for field in PREPROCESSING:
+    _set(config.data, field, recorded)
+  return config
+
+
+def _recorded(path):
+  """Returns config.json of the workdir of a path; {} where there is none."""
+  file = workdir_lib.containing(path) / 'config.json'
+  if not file.exists():
+    return {}
+  try:
+    return json.loads(file.read_text())
+  except (OSError, ValueError) as error:
+    raise UserError(f'{file} cannot be read: {error}') from None
+
+
+def _set(section, field, recorded):
+  value = recorded.get(field, section[field])
+  section[field] = tuple(value) if isinstance(value, list) else value
+
+
+def with_origin(config: ConfigDict, path: str) -> ConfigDict:
+  """Returns the config as the weights at `path` were trained."""
+  origin = weights.origin(config.model.name, path)
+  if origin is None:
+    return config
+  config = config.copy_and_resolve_references()
+  config.data.update(order=origin.order, mean=origin.mean, std=origin.std)
+  config.data.mean_image = ''
+  config.model.update(dict(origin.options))
+  return config
+
+
+def _restore_as_configured(config, module, path):
+  name, size = config.model.name, config.data.image_size
+  known = workdir_lib.read_classes(workdir_lib.containing(path))
+  _, shape = known or ((), zoo.image_shape(name))
+  field = 'average' if config.train.average else 'params'
+  return _restore(module, (size, size, shape[-1]), path, field)
+
+
+def _restore(module, image_shape, path, field):
+  """Returns the variables in a checkpoint, for images of that shape."""
+  image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+  try:
+    target = jax.eval_shape(module.init, jax.random.key(0), image)
+  except ValueError as error:
+    raise UserError(f'model or data.image_size: {error}') from None
+  target = {k: v for k, v in target.items() if k != 'aux_logits'}
+  everywhere = NamedSharding(all_devices(), PartitionSpec())
+  target = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
+    target,
+  )
+  params = target.pop('params')
+  state = checkpoints.load_parameters(
+    path, {field: params, 'model_state': target}
+  )
+  variables = {'params': state[field], **state['model_state']}
+  # The global array is whole on each device: take this process's own.
+  return jax.tree.map(lambda x: x.addressable_data(0), variables)
+
+
+def load_variables(name: str, path: str, **options: Any) -> dict[str, Any]:
+  """Returns the variables of a network of the zoo, from a file or a run.
+
+  Args:
+    name: of the zoo.
+    path: what `zoo.weights.load` reads; or a checkpoint, or a workdir for its
+      newest.
+    **options: of the network; `num_classes` is 1000 by default.
+
+  Raises:
+    UserError: nothing there, damaged, or it does not fit.
+    ValueError: unknown name or option.
+  """
+  module = zoo.create(name, **options)
+  if storage.path(path).is_dir():
+    return _restore(module, zoo.image_shape(name), path, 'params')
+  try:
+    return weights.load(name, path, **options)
+  except weights.WeightsError as error:
+    raise UserError(str(error)) from None
+
+
+def members(config: ConfigDict, num_classes: int) -> list[Network]:
+  """Returns the networks of `eval.members`, in order.
+
+  Raises:
+    UserError: an unknown network; nothing there, damaged, or it does not fit.
+  """
+  entries = [e.strip() for e in config.eval.members.split(',')]
+  return [_member(config, e, num_classes) for e in entries if e]
+
+
+def _member(config, entry, num_classes):
+  name, equals, path = entry.partition('=')
+  if not equals or pathlib.Path(entry).exists():
+    own = config if is_file(entry) else _as_recorded(config, entry)
+    return load(own, entry, num_classes)
+  if name not in (known := zoo.names()):
+    raise UserError(
+      f"eval.members '{entry}': no network '{name}'.{closest(name, known)}"
+    )
+  config = config.copy_and_resolve_references()
+  dtype = config.model.dtype
+  with config.unlocked():
+    config.model = {'name': name, 'dtype': dtype, **zoo.options(name)}
+  config.data.image_size = zoo.image_shape(name)[0]
+  config.train.average = 0.0
+  return load(config, path, num_classes)
+
+
+def _as_recorded(config, path):
+  """Takes from a workdir what makes its network, and its input size."""
+  recorded = _recorded(path)
+  if not recorded:
+    return config  # a checkpoint by itself: the network of this config
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    config.model = recorded['model']
+  _set(config.data, 'image_size', recorded['data'])
+  config.data.mean_image = ''  # that of the first network; `load` finds its own
+  config.train.average = recorded['train'].get('average', 0.0)
+  return config

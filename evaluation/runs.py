@@ -1,0 +1,168 @@
+"""Evaluation as a whole: protocols, ensembles, and the files of results."""
+
+import datetime
+import json
+import pathlib
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from evaluation import exact, networks, protocols, scoring
+from experiment import Experiment
+from runtime import storage
+from runtime import workdir as workdir_lib
+from runtime.progress import Progress
+
+
+def make_step(experiment: Experiment) -> Callable:
+  """Returns the step of `exact.evaluate` for an experiment."""
+  return exact.make_eval_step(
+    experiment.module,
+    experiment.loss,
+    experiment.prepare,
+    experiment.batch_sharding,
+  )
+
+
+def evaluate(
+  experiment: Experiment,
+  eval_step: Callable,
+  variables: dict,
+  watch: Callable[[Iterable], Iterator] = iter,
+) -> dict[str, Any]:
+  """Returns what `exact.evaluate` does, by the natural protocol."""
+  config = experiment.config
+  return exact.evaluate(
+    eval_step,
+    variables,
+    experiment.eval_source,
+    batch_size=config.eval.batch_size,
+    sharding=experiment.batch_sharding,
+    protocol=protocols.natural(config),
+    threads=config.data.threads,
+    watch=watch,
+  )
+
+
+def check(config: ConfigDict) -> None:
+  """Refuses protocols that do not go with the data, before it is opened.
+
+  Raises:
+    UserError: names the field, its value, and the way out.
+  """
+  if not _is_cheap(config):
+    for name in protocols.requested(config):
+      chosen = protocols.create(config, name)
+      protocols.check_scales(chosen, config.data.image_size)
+
+
+def _is_cheap(config):
+  """Whether what evaluates in training is all that is asked for."""
+  natural = protocols.requested(config) == [protocols.natural(config)]
+  return natural and not config.eval.scales and not config.eval.members
+
+
+def by_protocols(
+  experiment: Experiment, variables: dict, path: str, place: pathlib.Path
+) -> dict[str, Any]:
+  """Evaluates by each of `eval.protocol`; prints and files the results.
+
+  Args:
+    experiment: what to evaluate.
+    variables: of its network, on all devices.
+    path: where they are from.
+    place: the workdir; results/ in it gets a file a protocol.
+
+  Returns:
+    The result of the last protocol.
+
+  Raises:
+    UserError: a protocol that does not go with the data, or bad members.
+  """
+  config = experiment.config
+  if _is_cheap(config):
+    started = time.monotonic()
+    step = make_step(experiment)
+    result = evaluate(experiment, step, variables, _shown(experiment))
+    result |= {
+      'passes': 1,
+      'images_per_second': result['count'] / (time.monotonic() - started),
+    }
+    _tell(experiment, result, [path], place)
+    return result
+  chosen = [
+    protocols.create(config, name) for name in protocols.requested(config)
+  ]
+  classes = experiment.train_source.num_classes
+  local = jax.tree.map(lambda x: x.addressable_data(0), variables)
+  first = scoring.Network(
+    path,
+    experiment.module,
+    local,
+    experiment.prepare,
+    config.data.image_size,
+    classes,
+  )
+  all_of_them = [first, *networks.members(config, classes)]
+  for protocol in chosen:
+    for network in all_of_them:
+      protocols.check_scales(protocol, network.image_size)
+  for protocol in chosen:
+    result = scoring.evaluate(
+      all_of_them,
+      protocol,
+      experiment.eval_source,
+      batch_size=config.eval.batch_size,
+      threads=config.data.threads,
+    )
+    _tell(experiment, result, [n.path for n in all_of_them], place)
+  return result
+
+
+def _shown(experiment):
+  """Returns what passes batches on, and shows how far they are."""
+  total = len(experiment.eval_source)
+
+  def watch(batches):
+    with Progress(total, quiet=jax.process_index() != 0) as progress:
+      for batch in batches:
+        yield batch
+        progress.add(len(batch['mask']))
+
+  return watch
+
+
+def _tell(experiment, result, paths, place):
+  if jax.process_index() != 0:
+    return
+  who = paths[0]
+  if len(paths) > 1:
+    who = f'ensemble of {len(paths)} ({", ".join(paths)})'
+  config = experiment.config
+  print(f'{who}: {exact.describe(config.data.name, result)}', flush=True)
+  print(f'written to {_write(config, result, paths, place)}', flush=True)
+
+
+def _write(config, result, paths, place) -> pathlib.Path:
+  """Writes what `tools.results` reads: one file a network and protocol."""
+  scales = '-'.join(map(str, result.get('scales', ())))
+  number = f'ensemble{len(paths)}' if len(paths) > 1 else ''
+  parts = (
+    config.model.name, number, config.data.name, result['protocol'], scales
+  )  # fmt: skip
+  name = re.sub(r'[^\w.-]', '_', '.'.join(p for p in parts if p))
+  content = {
+    'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+    'networks': paths,
+    'result': result,
+    'config': workdir_lib.as_json(config),
+    'versions': workdir_lib.versions(),
+  }
+  directory = workdir_lib.open_directory(str(place / 'results'))
+  file = directory / f'{name}.json'
+  storage.write(file, json.dumps(content, indent=2) + '\n')
+  return file

@@ -1,0 +1,250 @@
+"""What a run says: metrics.jsonl, TensorBoard events, and the console.
+
+metrics.jsonl is the record: one object a line with 'step' and flat names.
+Everything but 'time/...' is a function of the config and the step, so a run
+that was killed and continued has the same lines as one that was not.
+"""
+
+import contextlib
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import tqdm
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2
+
+from runtime import storage
+
+_QUIET_SECONDS = 10.0  # between progress lines where no terminal shows them
+
+
+class Clock:
+  """Images a second, and the share of the time that waits for data.
+
+  It runs from `start()`; evaluation and saving happen while it is `paused()`.
+  """
+
+  def __init__(self, batch_size: int):
+    self._batch_size = batch_size
+    self.start()
+
+  def start(self) -> None:
+    """Starts from zero."""
+    self._steps = 0
+    self._waited = self._seconds = 0.0
+    self._since = time.monotonic()
+    self._lap = (0, 0.0, 0.0)
+
+  def step_done(self) -> None:
+    """Counts a step."""
+    self._steps += 1
+
+  def waiting(self, batches: Iterable) -> Iterator:
+    """Yields the batches and measures how long each `next` takes."""
+    iterator = iter(batches)
+    while True:
+      asked = time.monotonic()
+      batch = next(iterator, None)
+      if batch is None:
+        return
+      self._waited += time.monotonic() - asked
+      yield batch
+
+  @contextlib.contextmanager
+  def paused(self):
+    """Does not count the time inside."""
+    self._seconds += time.monotonic() - self._since
+    yield
+    self._since = time.monotonic()
+
+  def lap(self) -> dict[str, float]:
+    """Returns rate and waiting since the last lap, named for metrics.jsonl."""
+    now = (self._steps, self._elapsed(), self._waited)
+    steps, seconds, waited = (a - b for a, b in zip(now, self._lap))
+    self._lap = now
+    return {
+      'time/images_per_second': round(steps * self._batch_size / seconds, 1),
+      'time/data_wait_fraction': round(waited / seconds, 4),
+    }
+
+  def summary(self) -> str:
+    """Returns the totals in words."""
+    return (
+      f'{self._elapsed():.1f} s, {self.rate():,.0f} images/s, '
+      f'{self.waited_text()}'
+    )
+
+  def rate(self) -> float:
+    """Returns images a second since `start`."""
+    return max(self._steps, 1) * self._batch_size / self._elapsed()
+
+  def waited_text(self) -> str:
+    """Returns the share of waiting in words."""
+    return f'{self._waited / self._elapsed():.0%} waiting for data'
+
+  def _elapsed(self):
+    return max(self._seconds + time.monotonic() - self._since, 1e-9)
+
+
+class RunLog:
+  """Writes the logs of one run from one process.
+
+  Args:
+    place: the workdir.
+    step: the step that the run continues from; later lines are dropped, since
+      they are about to be written again.
+    total: last step.
+    batch_size: images a step.
+    writes: False only reads what there is: processes other than the first.
+  """
+
+  def __init__(
+    self,
+    place: pathlib.Path,
+    step: int,
+    total: int,
+    batch_size: int,
+    *,
+    writes: bool = True,
+  ):
+    self.best: dict[str, Any] | None = None
+    self.last_eval: dict[str, Any] | None = None
+    self._files: _Files | None = None
+    kept = _lines(place / 'metrics.jsonl', step)
+    for line in kept:
+      self._remember(line)
+    if writes:
+      self._files = _Files(place, step, kept)
+    self._progress = _Progress(step, total, batch_size, quiet=not writes)
+
+  def write(self, step: int, values: dict[str, Any]) -> None:
+    """Adds a line to metrics.jsonl and its numbers to TensorBoard."""
+    self._remember({'step': step, **values})
+    if self._files:
+      self._files.write(step, values)
+
+  def flush(self) -> None:
+    """Puts all of it where it lasts: before a checkpoint of this step."""
+    if self._files:
+      self._files.flush()
+
+  def progress(self, step: int, loss: float, clock: Clock) -> None:
+    """Moves the progress line (terminal), or prints one now and then."""
+    self._progress.show(step, loss, clock)
+
+  def say(self, text: str) -> None:
+    """Prints a line above the progress line."""
+    if self._files:
+      self._progress.print(text)
+
+  def close(self) -> None:
+    """Closes the files and the progress line."""
+    self._progress.close()
+    if self._files:
+      self._files.close()
+
+  def _remember(self, line):
+    if 'eval/top1_error' not in line:
+      return
+    self.last_eval = line
+    key = 'eval/top1_error'
+    if self.best is None or line[key] < self.best[key]:
+      self.best = line
+
+
+class _Files:
+  """metrics.jsonl and the TensorBoard events, open for appending."""
+
+  def __init__(self, place: pathlib.Path, step: int, kept: list[dict]):
+    self._growing = storage.Growing(place)
+    metrics = self._growing.directory / 'metrics.jsonl'
+    storage.write(metrics, ''.join(json.dumps(line) + '\n' for line in kept))
+    self._lines = metrics.open('a')
+    self._events = EventsWriter(str(self._growing.directory / 'events'))
+    # Tells TensorBoard to forget what an earlier start wrote after this step.
+    restart = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    self._write_event(step, session_log=restart)
+    self.flush()
+
+  def write(self, step, values):
+    self._lines.write(json.dumps({'step': step, **values}) + '\n')
+    self._lines.flush()
+    for name, value in values.items():
+      if isinstance(value, (int, float)):
+        self._write_event(step, summary=summary.scalar(name, value))
+    self._events.flush()
+    self._growing.upload(now=False)
+
+  def flush(self):
+    self._events.flush()
+    self._growing.upload()
+
+  def close(self):
+    self._lines.close()
+    self._events.close()
+    self._growing.close()
+
+  def _write_event(self, step, **fields):
+    self._events.write_event(
+      event_pb2.Event(step=step, wall_time=time.time(), **fields)
+    )
+
+
+class _Progress:
+  """tqdm on a terminal; elsewhere a line every `_QUIET_SECONDS`."""
+
+  def __init__(self, step, total, batch_size, quiet):
+    self._total, self._batch_size, self._quiet = total, batch_size, quiet
+    self._printed = time.monotonic()
+    self._bar = None
+    if sys.stderr.isatty() and not quiet:
+      self._bar = tqdm.tqdm(
+        total=total,
+        initial=step,
+        dynamic_ncols=True,
+        bar_format='step {n_fmt}/{total_fmt} |{bar}|{postfix}, ETA {remaining}',
+      )
+
+  def show(self, step, loss, clock):
+    if self._bar is not None:
+      self._bar.n = step
+      text = f'{clock.rate():,.0f} images/s, loss {loss:.4f}'
+      self._bar.set_postfix_str(text, refresh=False)
+      self._bar.update(0)
+    elif time.monotonic() - self._printed > _QUIET_SECONDS:
+      self._printed = time.monotonic()
+      left = (self._total - step) * self._batch_size / clock.rate()
+      self.print(
+        f'step {step}/{self._total}, {clock.rate():,.0f} images/s, ETA '
+        f'{tqdm.tqdm.format_interval(left)}, loss {loss:.4f}, '
+        f'{clock.waited_text()}'
+      )
+
+  def print(self, text):
+    if self._bar is not None:
+      self._bar.clear()
+    print(text, flush=True)
+    if self._bar is not None:
+      self._bar.refresh()
+
+  def close(self):
+    if self._bar is not None:
+      self._bar.close()
+
+
+def _lines(path: pathlib.Path, step: int) -> list[dict[str, Any]]:
+  """Returns the lines up to `step`, without one that a kill has cut."""
+  kept = []
+  for text in path.read_text().splitlines() if path.exists() else ():
+    try:
+      line = json.loads(text)
+    except ValueError:
+      continue
+    if line['step'] <= step:
+      kept.append(line)
+  return kept

@@ -1,0 +1,185 @@
+"""The directory of a run: whose it is, and what produced it.
+
+It holds
+
+    config.json      the resolved config of the last start
+    mean_image.npy   that of `data.mean_image`, where it is set
+    classes.json     names of the classes, shape of the images: for predictions
+    versions.jsonl   a line a start: time, step, code, libraries, devices
+    metrics.jsonl, events.out.tfevents.*      see run_log.py
+    checkpoints/, damaged_checkpoints/        see checkpoints.py
+    results/*.json   of --mode=eval, see evaluation.py
+"""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from errors import UserError
+from runtime import storage
+
+# A run may be continued with another length, evaluation or data directory;
+# these make it another run, whose checkpoints have another form or meaning.
+_IDENTITY = ('model.', 'optimizer.name', 'data.name', 'data.image_size')
+_PACKAGES = (
+  'jax',
+  'jaxlib',
+  'flax',
+  'optax',
+  'orbax-checkpoint',
+  'grain',
+  'numpy',
+  'ml_collections',
+)
+
+
+def open_directory(path: str) -> pathlib.Path:
+  """Makes the directory and returns it absolute.
+
+  Raises:
+    UserError: it cannot be made or written to, or is no path.
+  """
+  place = storage.path(path)
+  try:
+    storage.open_directory(place)
+  except OSError as error:
+    raise UserError(f'--workdir {place} is not writable: {error}') from None
+  return place
+
+
+def containing(path: str | pathlib.Path) -> pathlib.Path:
+  """Returns the workdir of a path: itself, its checkpoints, or one of them."""
+  place = storage.path(path)
+  for above in (place, place.parent):
+    if above.name == 'checkpoints':
+      return above.parent
+  return place
+
+
+def check_owner(place: pathlib.Path, config: ConfigDict) -> dict[str, tuple]:
+  """Compares the config with that of the run that the directory holds.
+
+  Returns:
+    Fields that differ but do not make it another run: {path: (old, new)}.
+
+  Raises:
+    UserError: the checkpoints there belong to another run; names the fields.
+  """
+  file = place / 'config.json'
+  if not file.exists():
+    return {}
+  try:
+    old = _flatten(json.loads(file.read_text()))
+  except (OSError, ValueError) as error:
+    raise UserError(f'{file} cannot be read: {error}') from None
+  new = _flatten(as_json(config))
+  differing = {
+    name: (old.get(name, 'nothing'), new.get(name, 'nothing'))
+    for name in sorted(old.keys() | new.keys())
+    if old.get(name, 'nothing') != new.get(name, 'nothing')
+  }
+  other = {k: v for k, v in differing.items() if k.startswith(_IDENTITY)}
+  if other and is_begun(place):
+    fields = ', '.join(
+      f'{k}: {a} there, {b} here' for k, (a, b) in other.items()
+    )
+    raise UserError(
+      f'--workdir {place} belongs to another run ({fields}); choose another '
+      'one, or take its parameters with --config.init_from'
+    )
+  return differing
+
+
+def is_begun(place: pathlib.Path) -> bool:
+  """Whether the directory holds checkpoints."""
+  return any((place / 'checkpoints').glob('[0-9]*'))
+
+
+def record_start(place: pathlib.Path, config: ConfigDict, step: int) -> None:
+  """Writes config.json and appends to versions.jsonl."""
+  storage.write(
+    place / 'config.json', json.dumps(as_json(config), indent=2) + '\n'
+  )
+  line = {
+    'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+    'step': step,
+    'command': sys.argv,
+    **versions(),
+  }
+  storage.append(place / 'versions.jsonl', json.dumps(line) + '\n')
+
+
+def record_classes(
+  place: pathlib.Path, names: Sequence[str], image_shape: Sequence[int]
+) -> None:
+  """Writes what a prediction needs to know of the data set."""
+  content = {'class_names': list(names), 'image_shape': list(image_shape)}
+  storage.write(place / 'classes.json', json.dumps(content, indent=1) + '\n')
+
+
+def read_classes(
+  place: pathlib.Path,
+) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+  """Returns the arguments of `record_classes`, or None where it was not called.
+
+  Raises:
+    UserError: the file is damaged.
+  """
+  file = place / 'classes.json'
+  if not file.exists():
+    return None
+  try:
+    content = json.loads(file.read_text())
+    return tuple(content['class_names']), tuple(content['image_shape'])
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise UserError(f'{file} cannot be read: {error}') from None
+
+
+def versions() -> dict[str, Any]:
+  """Returns the git commit of this code, library versions, and devices."""
+  found = {'git': _git_commit(), 'python': platform.python_version()}
+  for package in _PACKAGES:
+    found[package] = importlib.metadata.version(package)
+  devices = jax.devices()
+  kind = devices[0].device_kind
+  found['devices'] = f'{len(devices)} x {devices[0].platform} ({kind})'
+  found['processes'] = jax.process_count()
+  return found
+
+
+def as_json(config: ConfigDict) -> dict[str, Any]:
+  """Returns the config as JSON has it, with tuples as lists."""
+  return json.loads(config.to_json_best_effort())
+
+
+def _git_commit() -> str:
+  def git(*words):
+    return subprocess.run(
+      ['git', '-C', os.path.dirname(os.path.abspath(__file__)), *words],
+      capture_output=True,
+      text=True,
+      check=True,
+    ).stdout.strip()
+
+  try:
+    changed = git('status', '--porcelain', '--untracked-files=no')
+    return git('rev-parse', 'HEAD') + ('+changes' if changed else '')
+  except (OSError, subprocess.CalledProcessError):
+    return 'unknown'
+
+
+def _flatten(tree, prefix=''):
+  if not isinstance(tree, dict):
+    return {prefix[:-1]: tree}
+  parts = [_flatten(v, f'{prefix}{k}.') for k, v in tree.items()]
+  return {k: v for part in parts for k, v in part.items()}

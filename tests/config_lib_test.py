@@ -1,0 +1,128 @@
+"""The grammar of config arguments, durations, and what is refused early."""
+
+import pytest
+from ml_collections import config_dict
+
+import config_lib
+from configs import arguments, lenet5
+from errors import UserError
+
+CHOICES = {'variant': ('a', 'b'), 'data': ('mnist', 'mnist5k')}
+
+
+def test_arguments():
+  parse = arguments.parse
+  assert parse('', CHOICES, ['smoke']) == {
+    'variant': 'a', 'data': 'mnist', 'smoke': False,
+  }  # fmt: skip
+  assert parse('data=mnist5k,smoke', CHOICES, ['smoke']) == {
+    'variant': 'a', 'data': 'mnist5k', 'smoke': True,
+  }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('varian=a', "Did you mean 'variant'"),
+    ('data=mnist5', "Did you mean 'mnist5k'"),
+    ('smok', "Did you mean 'smoke'"),
+    ('smoke=1', "write it as 'smoke'"),
+    ('data', "write it as 'data=mnist'"),
+    ('data=mnist,data=mnist', 'given twice'),
+    ('variant=', "no variant ''"),
+  ],
+)
+def test_bad_arguments_name_the_closest(text, message):
+  with pytest.raises(UserError, match=message):
+    arguments.parse(text, CHOICES, ['smoke'])
+
+
+def test_every_combination_of_arguments_makes_a_valid_config():
+  for variant in lenet5.CHOICES['variant']:
+    for data in lenet5.CHOICES['data']:
+      for more in ('', ',smoke', ',augment=distort', ',optimizer=sdlm'):
+        if 'sdlm' in more and variant != 'lenet5':
+          continue
+        config = lenet5.get_config(f'variant={variant},data={data}{more}')
+        config_lib.check(config, devices=1)
+
+
+def test_default_is_the_paper():
+  config = lenet5.get_config()
+  assert config.model.name == 'lenet5'
+  assert config.data.name == 'mnist'
+  assert config.loss.name == 'map'
+  assert config.train.epochs == 20
+  assert config.train.augment == 'none'
+
+
+def test_durations():
+  def examples(text):
+    return config_lib.duration(text, 'f').examples(epoch=1000, batch_size=10)
+
+  assert examples('2 epochs') == 2000
+  assert examples('0.5 epoch') == 500
+  assert examples('7 steps') == examples('7') == 70
+  assert examples('60_000 examples') == 60000
+  d = config_lib.duration('1 epoch', 'f')
+  assert d.steps(epoch=1000, batch_size=64) == 16  # 15.6 rounded up
+  for bad in ('', '0', '-1 epochs', 'epoch', '3 days', '1.2.3 steps'):
+    with pytest.raises(UserError, match=r"eval.every '"):
+      config_lib.duration(bad, 'eval.every')
+
+
+def test_steps_on_the_command_line_replace_the_files_epochs():
+  config = lenet5.get_config()
+  config.lock()
+  config.train.steps = 7
+  config_lib.apply_overrides(config, {'train.steps': 7})
+  assert config_lib.training_length(config) == (7, 'steps')
+  config.train.epochs = 2.0
+  config_lib.apply_overrides(config, {'train.epochs': 2.0})
+  assert config_lib.training_length(config) == (2.0, 'epochs')
+  with pytest.raises(UserError, match='give one'):
+    config_lib.apply_overrides(config, {'train.epochs': 2.0, 'train.steps': 7})
+
+
+@pytest.mark.parametrize(
+  ('field', 'value', 'message'),
+  [
+    ('train.batch_size', 0, 'train.batch_size is 0'),
+    ('train.batch_size', 63, '8 devices x train.microbatch 1; 64 would'),
+    ('train.microbatch', 3, 'train.microbatch 3; 72 would'),
+    ('train.microbatch', 0, 'train.microbatch is 0'),
+    ('train.epochs', 0.0, 'train.epochs is 0.0'),
+    ('train.epochs', None, 'set one of train.steps'),
+    ('train.steps', 5, 'set one of train.steps'),
+    ('train.log_every', 0, 'train.log_every is 0'),
+    ('eval.every', '0', "eval.every '0'"),
+    ('checkpoint.keep', 0, 'checkpoint.keep is 0'),
+    ('checkpoint.every', 'weekly', "checkpoint.every 'weekly'"),
+    ('model.name', 'lenet_5', "Did you mean 'lenet5'"),
+    ('model.dtype', 'float16', 'float32 or bfloat16'),
+    ('data.name', 'mnis', "Did you mean 'mnist'"),
+    ('schedule.boundaries', ('soon',), 'schedule.boundaries'),
+    ('seed', -1, 'seed is -1'),
+  ],
+)
+def test_nonsense_is_refused_with_field_and_value(field, value, message):
+  config = lenet5.get_config('data=mnist5k')
+  config.update_from_flattened_dict({field: value})
+  with pytest.raises(UserError, match=message):
+    config_lib.check(config, devices=8)
+
+
+def test_options_that_need_the_papers_network():
+  for field, value in (('optimizer.name', 'sdlm'), ('loss.name', 'penalty')):
+    config = lenet5.get_config('variant=lenet5_modern')
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=r"model.name 'lenet5'"):
+      config_lib.check(config, devices=1)
+
+
+def test_every_placeholder_is_typed():
+  """An untyped None could not be overridden on the command line."""
+  config = lenet5.get_config()
+  reference = config.train.get_ref('steps')
+  assert isinstance(reference, config_dict.FieldReference)
+  assert reference.get_type() is int

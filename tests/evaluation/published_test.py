@@ -1,0 +1,107 @@
+"""Other people's weights on photographs, as their own tools showed them."""
+
+import io
+import os
+import pathlib
+
+import cv2
+import numpy as np
+import photographs
+import pytest
+from PIL import Image
+
+import train_lib
+import zoo
+from configs import alexnet, googlenet, resnet, vgg, zfnet
+from evaluation import inference, protocols
+
+GRAPHS = {
+  'light_bvlc_alexnet': (alexnet, 'bvlc_alexnet', 227),
+  'light_zfnet512': (zfnet, 'zfnet', 224),
+  'light_inception_v1': (googlenet, 'googlenet', 224),
+  'light_vgg19': (vgg, 'vgg_e', 224),
+  'light_resnet50': (resnet, 'resnet50_v1_5', 224),
+}
+QUICK = ('light_bvlc_alexnet', 'light_inception_v1')
+
+
+def photographs_of_1000_classes(root):
+  for i in range(1000):
+    (root / 'train' / f'{i:03d}').mkdir(parents=True)
+  (root / 'train' / '000' / 'a.jpg').write_bytes(photographs.jpeg(0))
+  for i, (height, width) in enumerate(((300, 400), (350, 260))):
+    (root / 'val' / f'{500 * i:03d}').mkdir(parents=True)
+    file = root / 'val' / f'{500 * i:03d}' / f'{i}.jpg'
+    file.write_bytes(photographs.jpeg(i, height, width))
+  return root
+
+
+def caffe_input(encoded, side, mean):
+  """As Caffe's users wrote it: OpenCV's BGR, minus a mean, channels first."""
+  image = np.asarray(Image.open(io.BytesIO(encoded)))[..., ::-1]
+  h, w = image.shape[:2]
+  h, w = (256, round(w * 256 / h)) if h < w else (round(h * 256 / w), 256)
+  image = cv2.resize(np.ascontiguousarray(image), (w, h))
+  y, x = (h - side) // 2, (w - side) // 2
+  crop = image[y : y + side, x : x + side].astype('f') - np.array(mean, 'f')
+  return crop.transpose(2, 0, 1)
+
+
+def scores_of(onnxruntime, model, images):
+  session = onnxruntime.InferenceSession(
+    model.SerializeToString(), providers=['CPUExecutionProvider']
+  )
+  return session.run(None, {session.get_inputs()[0].name: images})[0]
+
+
+def softmax(x):
+  x = np.exp(x - x.max(1, keepdims=True))
+  return x / x.sum(1, keepdims=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('graph', GRAPHS)
+def test_onnx_files_see_what_caffe_showed_them(graph, tmp_path):
+  onnx = pytest.importorskip('onnx')
+  onnxruntime = pytest.importorskip('onnxruntime')
+  import weights_test  # noqa: PLC0415  skips where onnx is missing
+
+  paper, name, side = GRAPHS[graph]
+  if graph not in QUICK and 'DEEP' not in os.environ:
+    pytest.skip('takes up to a minute: run with DEEP=1 in the environment')
+  model = weights_test.random_model(graph, side)
+  file = tmp_path / 'model.onnx'
+  root = photographs_of_1000_classes(tmp_path / 'data')
+  paths = sorted((root / 'val').rglob('*.jpg'))
+  mean = (103.939, 116.779, 123.68) if 'vgg' in graph else (104, 117, 123)
+  images = [caffe_input(p.read_bytes(), side, mean) for p in paths]
+  images = np.stack(images)
+  # Random weights give large scores: the last layer brings them to about 3.
+  scale = 3 / scores_of(onnxruntime, model, images).std()
+  last = [n for n in model.graph.node if n.op_type == 'Gemm'][-1]
+  for i in model.graph.initializer:
+    if i.name in last.input[1:]:
+      value = onnx.numpy_helper.to_array(i) * np.float32(scale)
+      i.CopyFrom(onnx.numpy_helper.from_array(value, i.name))
+  onnx.save(model, str(file))
+  expected = softmax(scores_of(onnxruntime, model, images).astype('d'))
+  config = paper.get_config(f'variant={name},data=folder')
+  if graph == 'light_zfnet512':
+    with config.unlocked():
+      config.model = {
+        'name': 'zfnet512', 'dtype': 'float32', **zoo.options('zfnet512')
+      }  # fmt: skip
+  config.init_from, config.data.dir = str(file), str(root)
+  config.data.eval_geometry.shorter_side = 256
+  result = train_lib.evaluate_only(config, str(tmp_path / 'run'))
+  own = expected[[0, 1], [0, 500]]
+  assert result['count'] == 2
+  assert result['wrong'] == (expected.argmax(1) != [0, 500]).sum()
+  assert result['loss'] == pytest.approx(-np.log(own).mean(), rel=1e-4)
+  model = inference.load(config, '')
+  assert model.class_names[281] == 'tabby'
+  protocol = protocols.create(config, 'center')
+  files = [pathlib.Path(p).read_bytes() for p in paths]
+  found = inference.predict(model, protocol, files, 2)
+  np.testing.assert_allclose(found, expected, atol=1e-5)
+  assert 0.01 < expected.max() < 0.99

@@ -1,0 +1,103 @@
+"""What a stop leaves behind, in one process; pods_test.py has real signals."""
+
+import shutil
+
+import pytest
+from conftest import make_config
+from pod import digests, record
+
+import train_lib
+from errors import UserError
+from runtime import checkpoints, distributed
+from runtime import workdir as workdir_lib
+from runtime.preemption import PreemptedError, Preemption
+
+
+class StopAt(Preemption):
+  """Asks to stop at a call of `agreed`."""
+
+  def __init__(self, call):
+    super().__init__()
+    self.calls = call
+
+  def agreed(self):
+    self.calls -= 1
+    return self.calls == 0
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+  """The undisturbed run: 12 steps, every 4 an evaluation of 4 batches."""
+  workdir = tmp_path_factory.mktemp('whole')
+  train_lib.train_and_evaluate(config(), str(workdir))
+  return workdir
+
+
+def config():
+  return make_config(eval__batch_size=250)
+
+
+# Calls 1 to 4 are steps, 5 to 8 batches of the evaluation; 24 is the last.
+@pytest.mark.parametrize('call', [3, 4, 6, 20, 21, 24])
+def test_stopped_in_a_step_or_an_evaluation_ends_the_same(
+  tmp_path, whole, call
+):
+  with pytest.raises(PreemptedError, match='the same command'):
+    train_lib.train_and_evaluate(config(), str(tmp_path), None, StopAt(call))
+  step = 4 * ((call - 1) // 8) + min((call - 1) % 8 + 1, 4)
+  assert (tmp_path / 'checkpoints' / f'{step:08d}').is_dir()
+  assert not any(
+    v['step'] >= step for v in record(tmp_path) if 'eval/count' in v
+  )
+  for _ in range(2):  # the second one has nothing to make up for
+    train_lib.train_and_evaluate(config(), str(tmp_path))
+    assert digests(tmp_path, 12) == digests(whole, 12)
+    assert record(tmp_path) == record(whole)
+  assert checkpoints_of(tmp_path) >= {'00000012'}
+  assert not (tmp_path / 'replaced_checkpoint').exists()
+
+
+def checkpoints_of(workdir):
+  return {p.name for p in (workdir / 'checkpoints').iterdir()}
+
+
+@pytest.mark.parametrize('successor', [True, False])
+def test_a_kill_while_a_checkpoint_is_replaced(tmp_path, whole, successor):
+  place = tmp_path / 'checkpoints'
+  shutil.copytree(whole / 'checkpoints', place)
+  aside = tmp_path / 'replaced_checkpoint' / '00000012'
+  shutil.copytree(place / '00000012', aside)
+  if not successor:
+    shutil.rmtree(place / '00000012')
+  store = checkpoints.Checkpoints(place, 2, 1)
+  assert store.steps()[0] == 12
+  assert store.evaluated(12)
+  store.close()
+  assert not aside.parent.exists()
+
+
+@pytest.mark.parametrize(
+  ('variables', 'name'),
+  [
+    ({}, None),
+    ({'SLURM_JOB_ID': '1'}, None),  # of a shell inside a job
+    ({'SLURM_JOB_ID': '1', 'SLURM_STEP_NODELIST': 'a', 'SLURM_PROCID': '0'},
+     'Slurm'),
+    ({'KUBERNETES_SERVICE_HOST': 'a'}, None),
+    ({'KUBERNETES_SERVICE_HOST': 'a', 'JOB_COMPLETION_INDEX': '0'},
+     'Kubernetes'),
+    ({'TPU_WORKER_HOSTNAMES': 'a,b', 'TPU_WORKER_ID': '0'}, 'GKE TPU'),
+  ],
+)  # fmt: skip
+def test_the_launcher_is_what_the_environment_says(
+  monkeypatch, variables, name
+):
+  for key, value in variables.items():
+    monkeypatch.setenv(key, value)
+  assert distributed.launcher() == name
+
+
+@pytest.mark.parametrize('address', ['s3://a/b', 'gs://', 'file:///a'])
+def test_an_address_of_something_else_is_no_workdir(address):
+  with pytest.raises(UserError, match=f'{address}: of addresses, only gs:'):
+    workdir_lib.open_directory(address)

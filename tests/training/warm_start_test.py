@@ -1,0 +1,89 @@
+"""Parameters from elsewhere; statistics computed anew after training."""
+
+import jax
+import numpy as np
+import pytest
+from conftest import make_config
+
+import experiment as experiment_lib
+import train_lib
+from configs import resnet_cifar
+from errors import UserError
+from runtime import checkpoints
+from training import warm_start
+from training.state import abstract_state, create_state
+from zoo import weights
+
+
+def test_some_layers_come_from_a_checkpoint(finished):
+  workdir, _ = finished
+  config = make_config(init_from=str(workdir), init_layers=('C1', 'F6'), seed=7)
+  experiment = experiment_lib.create_experiment(config)
+  fresh = create_state(experiment)
+  state, _ = warm_start.start_from(experiment, fresh)
+  source = warm_start.load_variables(experiment, str(workdir))['params']
+  for name, layer in state.params.items():
+    origin = source if name in ('C1', 'F6') else fresh.params
+    jax.tree.map(np.testing.assert_array_equal, layer, origin[name])
+  config.init_layers = ('c9',)
+  with pytest.raises(UserError, match="no layer 'c9', but C1"):
+    warm_start.start_from(experiment, fresh)
+
+
+def test_layers_without_a_source_are_refused(tmp_path):
+  config = make_config(init_layers=('C1',))
+  with pytest.raises(UserError, match=r'set --config\.init_from'):
+    train_lib.train_and_evaluate(config, str(tmp_path))
+
+
+def test_a_file_of_weights_evaluates_as_the_checkpoint_it_came_from(
+  finished, tmp_path
+):
+  workdir, _ = finished
+  experiment = experiment_lib.create_experiment(make_config())
+  variables = warm_start.load_variables(experiment, str(workdir))
+  file = tmp_path / 'lenet5.npz'
+  weights.save(str(file), variables)
+  config = make_config(init_from=str(file))
+  ours = train_lib.evaluate_only(config, str(tmp_path / 'none'))
+  config = make_config(init_from=str(workdir))
+  theirs = train_lib.evaluate_only(config, str(tmp_path / 'none'))
+  for result in (ours, theirs):
+    del result['images_per_second']
+  assert ours == theirs
+  state, notes = warm_start.start_from(
+    experiment_lib.create_experiment(make_config(init_from=str(file))),
+    create_state(experiment),
+  )
+  jax.tree.map(np.testing.assert_array_equal, state.params, variables['params'])
+  assert str(file) in notes[0]
+
+
+def test_statistics_are_means_over_batches(tmp_path):
+  config = resnet_cifar.get_config('smoke,data=fake')
+  config.data.options.update(shape=(8, 8, 3), examples=64)
+  config.data.image_size = 8
+  config.model.width = 0.25
+  config.train.statistics_batches = 2
+  config.train.augment = 'none'
+  config.train.augment_options = {}
+  train_lib.train_and_evaluate(config, str(tmp_path))
+  experiment = experiment_lib.create_experiment(config)
+  target = abstract_state(experiment)
+  state = checkpoints.load_parameters(
+    str(tmp_path), {'params': target.params, 'model_state': target.model_state}
+  )
+  # The 64 images are two batches: the stem sees each of them once, in
+  # normalisation groups of 32. An independent form of its mean and variance:
+  images = experiment.train_source.batch(np.arange(64))['image']
+  kernel = np.asarray(state['params']['conv1']['kernel'])
+  padded = np.pad(experiment.prepare(images), ((0, 0), (1, 1), (1, 1), (0, 0)))
+  maps = sum(
+    padded[:, i : i + 8, j : j + 8] @ kernel[i, j]
+    for i in range(3)
+    for j in range(3)
+  )
+  found = state['model_state']['batch_stats']['conv1']['bn']
+  np.testing.assert_allclose(
+    found['mean'], maps.mean((0, 1, 2)), rtol=1e-3, atol=1e-2
+  )

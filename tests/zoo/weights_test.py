@@ -1,0 +1,236 @@
+"""Published layouts of weights, against runs by other people's code."""
+
+import pathlib
+import pickle
+import sys
+import types
+
+import jax
+import numpy as np
+import pytest
+from safetensors import numpy as safetensors
+
+import zoo
+from zoo import weights
+
+onnx = pytest.importorskip('onnx')
+onnxruntime = pytest.importorskip('onnxruntime')
+
+LIGHT = pathlib.Path(onnx.__file__).parent / 'backend/test/data/light'
+# The graphs of the ONNX model zoo that ship with `onnx`, without weights.
+GRAPHS = {
+  'light_bvlc_alexnet': ('bvlc_alexnet', {}, 227),
+  'light_zfnet512': ('zfnet512', {}, 224),
+  'light_inception_v1': ('googlenet', {'lrn': 'caffe'}, 224),
+  'light_vgg19': ('vgg_e', {}, 224),
+  'light_resnet50': ('resnet50_v1_5', {}, 224),
+}
+
+
+def random_model(graph_name, side):
+  """Returns the graph with random weights, ending in the logits."""
+  model = onnx.load(str(LIGHT / f'{graph_name}.onnx'))
+  graph, rng = model.graph, np.random.default_rng(0)
+  shapes = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
+  filled = {}
+  for node in [n for n in graph.node if n.op_type == 'ConstantOfShape']:
+    filled[node.output[0]] = shapes[node.input[0]].tolist()
+    graph.node.remove(node)
+  used = {i for node in graph.node for i in node.input}
+  for name in used & set(shapes):
+    if 'DUMMY' not in name and not name.endswith('__SHAPE'):
+      filled[name] = list(shapes[name].shape)
+  del graph.initializer[:]
+  for name, value in shapes.items():
+    if 'DUMMY' in name:
+      graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+  for name, shape in filled.items():
+    if len(shape) > 1:
+      value = rng.normal(size=shape) * np.sqrt(2 / np.prod(shape[1:]))
+    elif name.endswith(('_riv_0', '_bn_s_0')):
+      value = rng.uniform(0.5, 1.5, shape)
+    else:
+      value = rng.normal(size=shape) * 0.1
+    value = value.astype(np.float32)
+    graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+  _mend(graph, graph_name, side)
+  return model
+
+
+def _mend(graph, graph_name, side):
+  """What the exports of these graphs lost (facts of their Caffe originals)."""
+  names = {i.name for i in graph.initializer}
+  image = next(
+    i for i in graph.input if i.name not in names and 'data' in i.name
+  )
+  for dim, value in zip(image.type.tensor_type.shape.dim, (2, 3, side, side)):
+    dim.dim_value = value
+  for i in [i for i in graph.input if i.name != image.name]:
+    graph.input.remove(i)
+  softmax = next(n for n in graph.node if n.op_type == 'Softmax')
+  logits = softmax.input[0]
+  graph.node.remove(softmax)
+  del graph.output[:], graph.value_info[:]
+  graph.output.append(
+    onnx.helper.make_tensor_value_info(logits, onnx.TensorProto.FLOAT, None)
+  )
+  for node in graph.node:
+    pads = next((a for a in node.attribute if a.name == 'pads'), None)
+    strides = next((a for a in node.attribute if a.name == 'strides'), None)
+    if graph_name == 'light_inception_v1':
+      if node.op_type == 'MaxPool' and list(strides.ints) == [2, 2]:
+        pads.ints[:] = [0, 0, 1, 1]  # ceil mode
+      if node.op_type == 'AveragePool':
+        pads.ints[:] = [0, 0, 0, 0]
+    if graph_name == 'light_bvlc_alexnet' and node.op_type == 'MaxPool':
+      pads.ints[:] = [0, 0, 0, 0]
+  for i in list(graph.initializer):  # Reshape to [batch, features]
+    if 'DUMMY_1' in i.name:
+      graph.initializer.remove(i)
+      shape = np.array([2, -1])
+      graph.initializer.append(onnx.numpy_helper.from_array(shape, i.name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('graph_name', GRAPHS)
+def test_logits_equal_those_of_onnxruntime(graph_name, tmp_path):
+  name, options, side = GRAPHS[graph_name]
+  model = random_model(graph_name, side)
+  file = tmp_path / 'model.onnx'
+  onnx.save(model, str(file))
+  session = onnxruntime.InferenceSession(
+    str(file), providers=['CPUExecutionProvider']
+  )
+  rng = np.random.default_rng(1)
+  images = rng.normal(size=(2, side, side, 3)).astype('f')
+  feed = {session.get_inputs()[0].name: images.transpose(0, 3, 1, 2).copy()}
+  expected = session.run(None, feed)[0]
+  variables = weights.load(name, str(file), **options)
+  network = zoo.create(name, **options)
+  logits = jax.jit(network.apply)(variables, images)
+  assert expected.shape == logits.shape == (2, 1000)
+  assert np.abs(logits - expected).max() < 1e-4 * expected.std()
+
+
+def small_vgg(path, change=lambda arrays: None):
+  network = zoo.create('vgg_a', width=0.02, num_classes=10)
+  variables = jax.jit(network.init)(
+    jax.random.key(0), np.zeros((1, 224, 224, 3), 'f')
+  )
+  weights.save(str(path), variables)
+  arrays = dict(np.load(path))
+  change(arrays)
+  np.savez(path, **arrays)
+  return variables
+
+
+def load_small(path):
+  return weights.load('vgg_a', str(path), width=0.02, num_classes=10)
+
+
+@pytest.mark.slow
+def test_what_is_saved_is_loaded(tmp_path):
+  saved = small_vgg(tmp_path / 'a.npz')
+  loaded = load_small(tmp_path / 'a.npz')
+  jax.tree.map(np.testing.assert_array_equal, saved, loaded)
+
+
+@pytest.mark.slow
+def test_files_that_do_not_fit_are_refused_by_name_and_shape(tmp_path):
+  path = tmp_path / 'a.npz'
+  kernel = 'params/conv1_1/kernel'
+  small_vgg(path, lambda a: a.pop(kernel))
+  with pytest.raises(weights.WeightsError, match=f'has no {kernel}'):
+    load_small(path)
+  small_vgg(path, lambda a: a.update(more=np.zeros(3)))
+  with pytest.raises(weights.WeightsError, match=r'has more \(3,\) too'):
+    load_small(path)
+  small_vgg(path, lambda a: a.update({kernel: np.zeros((3, 3, 1, 4))}))
+  with pytest.raises(weights.WeightsError, match=r'\(3, 3, 1, 4\).*\(3, 3, 3'):
+    load_small(path)
+
+
+def test_damaged_files_are_refused(tmp_path):
+  path = tmp_path / 'a.npz'
+  small_vgg(path)
+  path.write_bytes(path.read_bytes()[:1000])
+  with pytest.raises(weights.WeightsError, match='cannot be read'):
+    load_small(path)
+  (tmp_path / 'a.onnx').write_bytes(b'not a graph')
+  with pytest.raises(weights.WeightsError, match='cannot be read'):
+    weights.load('vgg_e', str(tmp_path / 'a.onnx'))
+  with pytest.raises(weights.WeightsError, match='cannot be read'):
+    weights.load('vgg_e', str(tmp_path / 'missing.npz'))
+  with pytest.raises(weights.WeightsError, match='not one of the kinds'):
+    weights.load('vgg_e', str(tmp_path / 'a.h5'))
+
+
+def test_timms_names_of_vgg_are_torchvisions(tmp_path):
+  network = zoo.create('vgg_a', width=0.02, num_classes=10)
+  target = jax.eval_shape(
+    network.init, jax.random.key(0), np.zeros((1, 224, 224, 3), 'f')
+  )['params']
+  # timm/vgg11.tv_in1k: positions of the convolutions, then its own head.
+  convolutions = [f'features.{i}' for i in (0, 3, 6, 8, 11, 13, 16, 18)]
+  names = [*convolutions, 'pre_logits.fc1', 'pre_logits.fc2', 'head.fc']
+  rng, arrays = np.random.default_rng(0), {}
+  for name, layer in zip(names, target.values(), strict=True):
+    height, width, ins, outs = layer['kernel'].shape
+    shape = (outs, ins, height, width) if 'head' not in name else (outs, ins)
+    arrays[f'{name}.weight'] = rng.normal(size=shape).astype('f')
+    arrays[f'{name}.bias'] = rng.normal(size=outs).astype('f')
+  safetensors.save_file(arrays, str(tmp_path / 'a.safetensors'))
+  loaded = weights.load(
+    'vgg_a', str(tmp_path / 'a.safetensors'), width=0.02, num_classes=10
+  )['params']
+  for ours, theirs in (('fc6', 'pre_logits.fc1'), ('conv2_1', 'features.3')):
+    np.testing.assert_array_equal(
+      loaded[ours]['kernel'], arrays[f'{theirs}.weight'].transpose(2, 3, 1, 0)
+    )
+  np.testing.assert_array_equal(
+    loaded['fc8']['kernel'][0, 0], arrays['head.fc.weight'].T
+  )
+
+
+def test_a_hub_id_is_fetched_or_says_why_not(tmp_path, monkeypatch):
+  hub = types.ModuleType('huggingface_hub')
+  asked = []
+
+  def fetched(*arguments):
+    asked.append(arguments)
+    return str(tmp_path / 'missing.safetensors')
+
+  hub.hf_hub_download = fetched
+  monkeypatch.setitem(sys.modules, 'huggingface_hub', hub)
+  with pytest.raises(
+    weights.WeightsError, match=r'cannot be read|needs a pack'
+  ):
+    weights.load('vgg_d', 'timm/vgg16.tv_in1k')
+  assert asked == [('timm/vgg16.tv_in1k', 'model.safetensors')]
+
+  def offline(*_):
+    raise OSError('no network')
+
+  hub.hf_hub_download = offline
+  with pytest.raises(weights.WeightsError, match=r'no file here.*no network'):
+    weights.load('vgg_d', 'timm/vgg16.tv_in1k')
+
+
+class Malicious:
+  """Leaves a mark where it is unpickled."""
+
+  def __reduce__(self):
+    return pathlib.Path.touch, (pathlib.Path('/tmp/code-of-a-pickle-ran'),)
+
+
+def test_a_pickle_inside_npz_is_not_run(tmp_path):
+  mark = pathlib.Path('/tmp/code-of-a-pickle-ran')
+  mark.unlink(missing_ok=True)
+  trap = np.array([Malicious()], dtype=object)
+  np.savez(tmp_path / 'a.npz', trap=trap)
+  with pytest.raises(weights.WeightsError, match='cannot be read'):
+    load_small(tmp_path / 'a.npz')
+  assert not mark.exists()
+  pickle.loads(pickle.dumps(Malicious()))  # the trap itself works
+  assert mark.exists()
+  mark.unlink()

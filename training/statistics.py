@@ -1,0 +1,57 @@
+"""Statistics of batch normalisation, recomputed after the last step."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+import input_pipeline
+from experiment import Experiment
+from training.state import TrainState
+from zoo.batch_norm import MOMENTUM
+
+
+def recompute_statistics(
+  experiment: Experiment, state: TrainState, watch: Callable = iter
+) -> TrainState:
+  """Replaces moving averages of batch statistics by means over many batches.
+
+  As ResNet's authors did after training (KaimingHe/deep-residual-networks,
+  "statistics computed on a sufficiently large training batch"), over the first
+  `train.statistics_batches` batches; 0 changes nothing. `watch` passes the
+  batches on, and may raise to stop.
+  """
+  count = experiment.config.train.statistics_batches
+  if not count or 'batch_stats' not in state.model_state:
+    return state
+  config = experiment.config
+
+  @jax.jit
+  def of_batch(variables, batch, step):
+    key = jax.random.fold_in(jax.random.key(config.seed), step)
+    images = experiment.training_input(key, batch['image'])
+    nothing = jax.tree.map(jnp.zeros_like, variables['batch_stats'])
+    _, new = experiment.module.apply(
+      {**variables, 'batch_stats': nothing},
+      images,
+      train=True,
+      rngs={'dropout': key},
+      mutable=['batch_stats', 'aux_logits'],
+    )
+    # From zero, a moving average is its new part alone.
+    return jax.tree.map(lambda s: s / (1 - MOMENTUM), new['batch_stats'])
+
+  batches = input_pipeline.train_batches(
+    experiment.train_source,
+    config.train.batch_size,
+    seed=config.seed,
+    start=0,
+    stop=count,
+    sharding=experiment.batch_sharding,
+    threads=config.data.threads,
+  )
+  total = jax.tree.map(jnp.zeros_like, state.model_state['batch_stats'])
+  for step, batch in enumerate(watch(batches)):
+    new = of_batch(state.variables, batch, step)
+    total = jax.tree.map(lambda t, n: t + n / count, total, new)
+  return state._replace(model_state={**state.model_state, 'batch_stats': total})
