@@ -1,14 +1,127 @@
 """What a config means: flags in, durations resolved, nonsense refused early."""
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 import zoo
-from data import sources
+from data import crops, sources
 from errors import UserError, closest
+from recipe import augment, losses, optimizers, schedules
+
+# Fields of `schedule` that are durations: texts in a config, steps in `recipe`.
+_DURATIONS = ('boundaries', 'every', 'warmup')
+
+
+class _Choice(NamedTuple):
+  """A field that names a function, and the section of that one's arguments."""
+
+  field: str
+  section: str
+  table: Mapping[str, Any]  # functions by name
+  skip: int  # parameters that do not come from the config
+  beside: tuple[str, ...] = ()  # fields of the section that are none of them
+
+
+_CHOICES = (
+  _Choice('data.name', 'data.options', sources.SOURCES, 2),
+  _Choice(
+    'data.geometry.name', 'data.geometry', crops.GEOMETRIES, 3, ('name',),
+  ),
+  _Choice(
+    'data.eval_geometry.name', 'data.eval_geometry', crops.GEOMETRIES, 3,
+    ('name',),
+  ),
+  _Choice('train.augment', 'train.augment_options', augment.AUGMENTS, 2),
+  _Choice('loss.name', 'loss', losses.LOSSES, 2, ('name',)),
+  _Choice(
+    'optimizer.name', 'optimizer', optimizers.OPTIMIZERS, 1,
+    ('name', 'learning_rate'),
+  ),
+  _Choice('schedule.name', 'schedule', schedules.SCHEDULES, 1, ('name',)),
+)  # fmt: skip
+
+
+def make_room(config: ConfigDict, overrides: Mapping[str, str]) -> None:
+  """Gives a config the fields that the command line sets beyond its own.
+
+  Which fields a section has depends on what it names. `--config.loss.name=map
+  --config.loss.j=1` brings the field j, and `--config.model.name=NAME` the
+  fields of that network in place of those of the file's.
+
+  Args:
+    config: changed in place; values are set by the flags afterwards.
+    overrides: texts of `--config.FIELD=TEXT` by field.
+
+  Raises:
+    UserError: no such field; names the closest.
+  """
+  with config.unlocked():
+    name = overrides.get('model.name', config.model.name)
+    if name != config.model.name and name in zoo.names():
+      config.model = {
+        'name': config.model.name,
+        'dtype': config.model.dtype,
+        **zoo.options(name),
+      }
+    for choice in _CHOICES:
+      _open_section(config, overrides, choice)
+  for path in overrides:
+    _check_field(config, path)
+
+
+def _open_section(config, overrides, choice):
+  """Drops what a newly named function does not take; adds what is set."""
+  old = _field(config, choice.field)
+  name, section = overrides.get(choice.field, old), config
+  if name not in choice.table:  # refused later, by value
+    return
+  for part in choice.section.split('.'):
+    section = section[part]
+  signature = inspect.signature(choice.table[name])
+  taken = list(signature.parameters.values())[choice.skip :]
+  known = [p.name for p in taken]
+  for field in list(section) if name != old else ():
+    if field not in (*known, *choice.beside):
+      del section[field]
+  for p in taken:
+    set_here = f'{choice.section}.{p.name}' in overrides
+    if set_here and p.name not in section:
+      section[p.name] = _start_value(choice.section, p)
+
+
+def _start_value(section, parameter):
+  """Returns a value of the type that a parameter takes."""
+  if section == 'schedule' and parameter.name in _DURATIONS:
+    return ''
+  if parameter.default not in (parameter.empty, None):
+    return parameter.default
+  kind = parameter.annotation
+  return config_dict.placeholder(kind if isinstance(kind, type) else str)
+
+
+def _field(config, path):
+  for part in path.split('.'):
+    config = config[part]
+  return config
+
+
+def _check_field(config, path):
+  section, done = config, ''
+  for part in path.split('.'):
+    known = list(section) if isinstance(section, ConfigDict) else []
+    if part not in known:
+      for choice in _CHOICES:
+        function = choice.table.get(_field(config, choice.field))
+        if choice.section == done and function:
+          parameters = inspect.signature(function).parameters
+          known += list(parameters)[choice.skip :]
+      hint = closest(part, dict.fromkeys(known)) if known else ''
+      raise UserError(f"no config field '{path}'.{hint}")
+    section, done = section[part], f'{done}.{part}'.strip('.')
 
 
 def apply_overrides(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
@@ -98,7 +211,7 @@ def schedule_durations(config: ConfigDict) -> dict[str, Any]:
     UserError: names the field.
   """
   fields: dict[str, Any] = {}
-  for field in ('boundaries', 'every', 'warmup'):
+  for field in _DURATIONS:
     value = config.schedule.get(field)
     where = f'schedule.{field}'
     if isinstance(value, tuple | list):
@@ -165,9 +278,9 @@ def _check_names(config):
     raise UserError(f"data.order '{config.data.order}': rgb or bgr")
   name = config.model.name
   if name not in zoo.names():
-    raise UserError(
-      f"model.name '{name}' is unknown.{closest(name, zoo.names())}"
-    )
+    near = zoo.suggest(name)
+    hint = f" Did you mean '{near}'?" if near else closest(name, zoo.names())
+    raise UserError(f"model.name '{name}' is unknown.{hint}")
   if config.model.dtype not in ('float32', 'bfloat16'):
     raise UserError(f"model.dtype '{config.model.dtype}': float32 or bfloat16")
   if config.data.name not in sources.names():

@@ -8,6 +8,29 @@ from typing import Any
 
 # Of an OSError, where a person has to make room.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What people type for a field or a value, by habit from elsewhere.
+_USUAL = {
+  'lr': 'learning_rate',
+  'rate': 'learning_rate',
+  'wd': 'weight_decay',
+  'decay': 'weight_decay',
+  'l2': 'weight_decay',
+  'bs': 'batch_size',
+  'batch': 'batch_size',
+  'num_epochs': 'epochs',
+  'num_steps': 'steps',
+  'max_steps': 'steps',
+  'data_dir': 'dir',
+  'path': 'dir',
+  'dataset': 'data',
+  'optim': 'optimizer',
+  'scheduler': 'schedule',
+  'sgd': 'momentum',
+  'cross_entropy': 'softmax',
+  'imagenet': 'imagenet2012',
+  'imagefolder': 'folder',
+  'image_folder': 'folder',
+}
 
 
 class UserError(Exception):
@@ -24,7 +47,10 @@ class UserError(Exception):
 def closest(word: str, known: Iterable[str]) -> str:
   """Returns ' Did you mean X?' for the nearest known word, else the list."""
   known = list(known)
-  if near := difflib.get_close_matches(str(word), known, n=1, cutoff=0.5):
+  near = [_USUAL.get(str(word).lower(), '')]
+  if near[0] not in known:
+    near = difflib.get_close_matches(str(word), known, n=1)
+  if near:
     return f" Did you mean '{near[0]}'?"
   return f' Known: {", ".join(known) or "none"}.'
 

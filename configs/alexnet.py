@@ -1,13 +1,7 @@
 """AlexNet on ImageNet: Krizhevsky, Sutskever & Hinton 2012.
 
-    --config=configs/alexnet.py:ARGUMENTS     the first value is the default
-
-    variant=alexnet|alexnet_source|alexnet_merged|bvlc_alexnet|caffenet|
-            alexnet_owt
-    data=imagenet2012|folder|fake
-    schedule=plateau|step     step: the epochs of the original 2012 run
-    smoke                     3 steps of 8 images, for a look
-    pod=off|1024|2048|4096|8192    images a batch, not the paper's recipe
+    --config=configs/alexnet.py:ARGUMENTS
+    python main.py --config=configs/alexnet.py --help     lists ARGUMENTS
 
     python main.py --config=configs/alexnet.py:data=folder --workdir=/tmp/a \
         --config.data.dir=PHOTOS
@@ -25,25 +19,23 @@ Choices where the paper is silent or unclear:
 from ml_collections import ConfigDict
 
 from configs import arguments, imagenet
+from configs.arguments import Argument
 
-CHOICES = {
-  'variant': (
-    'alexnet',
-    'alexnet_source',
-    'alexnet_merged',
-    'bvlc_alexnet',
-    'caffenet',
-    'alexnet_owt',
-  ),
-  'data': imagenet.DATA,
-  'pod': imagenet.PODS,
-  'schedule': ('plateau', 'step'),
-}
+
+def get_arguments() -> dict[str, Argument]:
+  """Returns the arguments that `get_config` takes."""
+  return {
+    'variant': arguments.variants('alexnet'),
+    **imagenet.get_arguments(),
+    'schedule': Argument(
+      ('plateau', 'step'), 'step: the epochs of the original 2012 run'
+    ),
+  }
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the config for the arguments in the module's docstring."""
-  args = arguments.parse(arg, CHOICES, ('smoke',))
+  args = arguments.parse(arg, get_arguments())
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
   # Section 2: shorter side to 256, its centre; 4.1: random 224x224 and flips.
   imagenet.set_geometry(

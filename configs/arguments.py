@@ -4,47 +4,95 @@
     ARGUMENT   =  key=value  |  switch
 
 Keys and their values are checked; a switch (`smoke`) is on when it is there.
+A config file says in `get_arguments` which it takes.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import textwrap
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+import zoo
 from errors import UserError, closest
 
 
-def parse(
-  text: str, choices: Mapping[str, Sequence[str]], switches: Sequence[str] = ()
-) -> dict[str, Any]:
-  """Returns a value for every key and switch.
+class Argument(NamedTuple):
+  """A key with its values, the default first; without values, a switch."""
+
+  values: tuple[str, ...]
+  meaning: str
+
+
+def switch(meaning: str) -> Argument:
+  """Returns an argument that is off unless it is given."""
+  return Argument((), meaning)
+
+
+def variants(family: str, default: str = '') -> Argument:
+  """Returns the networks of a paper as an argument.
+
+  Args:
+    family: as in `zoo.names`.
+    default: the first one where that is not the paper's first.
+  """
+  names = zoo.names(family)
+  names.sort(key=lambda name: name != default)  # stable
+  return Argument(tuple(names), 'the network: docs/zoo.md')
+
+
+def parse(text: str, known: Mapping[str, Argument]) -> dict[str, Any]:
+  """Returns a value for every key, a bool for every switch.
 
   Args:
     text: what follows the config file's colon; may be empty.
-    choices: the values of each key, the default first.
-    switches: words that stand alone, off by default.
+    known: the arguments by key.
 
   Raises:
     UserError: unknown key, value or switch (names the closest), or a key that
       is given twice.
   """
-  result: dict[str, Any] = {k: v[0] for k, v in choices.items()}
-  result |= dict.fromkeys(switches, False)
+  result: dict[str, Any] = {
+    key: argument.values[0] if argument.values else False
+    for key, argument in known.items()
+  }
   given = set()
-  for argument in filter(None, (text or '').split(',')):
-    key, equals, value = argument.partition('=')
-    if key not in result:
+  for word in filter(None, (text or '').split(',')):
+    key, equals, value = word.partition('=')
+    if key not in known:
       raise UserError(
-        f"config argument '{argument}': no '{key}'.{closest(key, result)}"
+        f"config argument '{word}': no '{key}'.{closest(key, known)}"
       )
     if key in given:
       raise UserError(f"config argument '{key}' is given twice")
     given.add(key)
-    if bool(equals) == (key in switches):
-      form = key if key in switches else f'{key}={choices[key][0]}'
-      raise UserError(f"config argument '{argument}': write it as '{form}'")
-    if key in choices and value not in choices[key]:
+    values = known[key].values
+    if bool(equals) != bool(values):
+      form = f'{key}={values[0]}' if values else key
+      raise UserError(f"config argument '{word}': write it as '{form}'")
+    if values and value not in values:
       raise UserError(
-        f"config argument '{argument}': no {key} '{value}'."
-        f'{closest(value, choices[key])}'
+        f"config argument '{word}': no {key} '{value}'."
+        f'{_hint(key, value, values)}'
       )
-    result[key] = value if equals else True
+    result[key] = value if values else True
   return result
+
+
+def _hint(key, value, values):
+  if key == 'variant' and (near := zoo.suggest(value, values)):
+    return f" Did you mean '{near}'?"
+  if key == 'variant' and (near := zoo.suggest(value)):
+    return f" Did you mean '{near}' of configs/{zoo.NETWORKS[near].family}.py?"
+  return closest(value, values)
+
+
+def describe(known: Mapping[str, Argument]) -> str:
+  """Returns the arguments as lines for a terminal, their defaults first."""
+  lines = []
+  for key, argument in known.items():
+    form = f'{key}={argument.values[0]}' if argument.values else key
+    lines.append(f'  {form:23} {argument.meaning}')
+    if others := ', '.join(argument.values[1:]):
+      lines += textwrap.wrap(
+        f'or {others}', 79, initial_indent=' ' * 26, subsequent_indent=' ' * 29
+      )
+  return '\n'.join(lines)

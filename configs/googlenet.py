@@ -1,11 +1,7 @@
 """GoogLeNet on ImageNet: Szegedy et al. 2014, Sections 5 and 6.
 
-    --config=configs/googlenet.py:ARGUMENTS   the first value is the default
-
-    variant=googlenet|googlenet_naive
-    data=imagenet2012|folder|fake
-    smoke                     3 steps of 8 images, for a look
-    pod=off|1024|2048|4096|8192    images a batch, not the paper's recipe
+    --config=configs/googlenet.py:ARGUMENTS
+    python main.py --config=configs/googlenet.py --help     lists ARGUMENTS
 
 The paper gives no first rate, batch size, weight decay, initialisation or
 length; the values are those of Caffe's bvlc_googlenet, made with its author's
@@ -20,17 +16,20 @@ Choices where both are silent:
 from ml_collections import ConfigDict
 
 from configs import arguments, imagenet
+from configs.arguments import Argument
 
-CHOICES = {
-  'variant': ('googlenet', 'googlenet_naive'),
-  'data': imagenet.DATA,
-  'pod': imagenet.PODS,
-}
+
+def get_arguments() -> dict[str, Argument]:
+  """Returns the arguments that `get_config` takes."""
+  return {
+    'variant': arguments.variants('googlenet'),
+    **imagenet.get_arguments(),
+  }
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the config for the arguments in the module's docstring."""
-  args = arguments.parse(arg, CHOICES, ('smoke',))
+  args = arguments.parse(arg, get_arguments())
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
   imagenet.set_geometry(
     config,

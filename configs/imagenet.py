@@ -3,10 +3,9 @@
 from ml_collections import ConfigDict
 
 import zoo
-from configs import default
+from configs import arguments, default
+from configs.arguments import Argument
 
-DATA = ('imagenet2012', 'folder', 'fake')
-PODS = ('off', '1024', '2048', '4096', '8192')
 IMAGES = 1_281_167  # ILSVRC-2012, training
 # Mean of RGB over the 256x256 centres of ImageNet: cuda-convnet2, input_meta.
 # The papers subtract the mean of each pixel, as data.mean_image does; its
@@ -17,6 +16,21 @@ MEAN = (127.30, 119.72, 104.91)
 # without a new lowest top-1 error, three times at most. The patience is ours.
 PLATEAU = {'name': 'plateau', 'factor': 0.1, 'patience': 5, 'drops': 3}
 CAFFE_MEAN = (123.0, 117.0, 104.0)  # of Caffe's released networks
+
+
+def get_arguments() -> dict[str, Argument]:
+  """Returns the arguments that all ImageNet configs take."""
+  return {
+    'data': Argument(
+      ('imagenet2012', 'folder', 'fake'),
+      'photographs: docs/data.md; fake: noise, needs no files',
+    ),
+    'smoke': arguments.switch('3 steps of 8 images, for a look'),
+    'pod': Argument(
+      ('off', '1024', '2048', '4096', '8192'),
+      "images a batch, with warm-up; not the paper's recipe",
+    ),
+  }
 
 
 def get_config(name: str, data: str, smoke: bool) -> ConfigDict:

@@ -1,12 +1,7 @@
 """LeNet-5 on digits: LeCun et al. 1998, Sections II and III.
 
-    --config=configs/lenet5.py:ARGUMENTS      the first value is the default
-
-    variant=lenet5|lenet5_modern
-    data=mnist|mnist5k|fashion_mnist|tfds|fake
-    optimizer=momentum|sdlm        sdlm: the paper's own, one pattern a step
-    augment=auto|none|distort      auto: distort for mnist5k, none otherwise
-    smoke                          50 steps on mnist5k, for a look
+    --config=configs/lenet5.py:ARGUMENTS
+    python main.py --config=configs/lenet5.py --help     lists ARGUMENTS
 
     python main.py --config=configs/lenet5.py:data=mnist5k --workdir=/tmp/a
 
@@ -20,13 +15,8 @@ from ml_collections import ConfigDict
 
 import zoo
 from configs import arguments, default
+from configs.arguments import Argument
 
-CHOICES = {
-  'variant': ('lenet5', 'lenet5_modern'),
-  'data': ('mnist', 'mnist5k', 'fashion_mnist', 'tfds', 'fake'),
-  'optimizer': ('momentum', 'sdlm'),
-  'augment': ('auto', 'none', 'distort'),
-}
 DATA_OPTIONS = {
   'tfds': {'builder': 'mnist', 'train_split': 'train', 'test_split': 'test'},
   'fake': {'shape': (28, 28, 1), 'num_classes': 10, 'examples': 4096},
@@ -37,9 +27,27 @@ FALLS_AFTER = (2, 5, 8, 12)
 ETAS = (5e-4, 2e-4, 1e-4, 5e-5, 1e-5)
 
 
+def get_arguments() -> dict[str, Argument]:
+  """Returns the arguments that `get_config` takes."""
+  return {
+    'variant': arguments.variants('lenet5'),
+    'data': Argument(
+      ('mnist', 'mnist5k', 'fashion_mnist', 'tfds', 'fake'), 'docs/data.md'
+    ),
+    'optimizer': Argument(
+      ('momentum', 'sdlm'), "sdlm: the paper's own, one pattern a step"
+    ),
+    'augment': Argument(
+      ('auto', 'none', 'distort'),
+      "distort: the paper's affine maps; auto: for mnist5k only",
+    ),
+    'smoke': arguments.switch('50 steps on mnist5k, for a look'),
+  }
+
+
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the config for the arguments in the module's docstring."""
-  args = arguments.parse(arg, CHOICES, switches=('smoke',))
+  args = arguments.parse(arg, get_arguments())
   if args['smoke'] and 'data=' not in arg:
     args['data'] = 'mnist5k'
   config = default.get_config()
@@ -85,8 +93,10 @@ def _set_recipe(config, args):
     _set_sdlm(config)
   else:
     config.train.batch_size = 64
-    rates = {'lenet5': 3e-3 if few else 2e-3, 'lenet5_modern': 0.03}
-    config.optimizer.learning_rate = rates[args['variant']]
+    rate = 0.03  # lenet5_modern
+    if args['variant'] == 'lenet5':
+      rate = 3e-3 if few else 2e-3
+    config.optimizer.learning_rate = rate
   augment = args['augment']
   if augment == 'auto':
     augment = 'distort' if args['data'] == 'mnist5k' else 'none'

@@ -1,13 +1,7 @@
 """ResNet and its plain nets on ImageNet: He et al. 2015, Section 3.4.
 
-    --config=configs/resnet.py:ARGUMENTS      the first value is the default
-
-    variant=resnet50|resnet18|resnet34|resnet101|resnet152|plain18|plain34|
-            resnet50_v1_5|resnet101_v1_5|resnet152_v1_5
-    data=imagenet2012|folder|fake
-    schedule=plateau|step     step: drops after 30, 60 and 90 epochs
-    smoke                     3 steps of 8 images, for a look
-    pod=off|1024|2048|4096|8192    images a batch, not the paper's recipe
+    --config=configs/resnet.py:ARGUMENTS
+    python main.py --config=configs/resnet.py --help     lists ARGUMENTS
 
 Choices where the paper is silent or unclear:
   - "divided by 10 when the error plateaus": after 5 epochs without a new lowest
@@ -23,22 +17,23 @@ Choices where the paper is silent or unclear:
 from ml_collections import ConfigDict
 
 from configs import arguments, imagenet
-from zoo import resnet
+from configs.arguments import Argument
 
-CHOICES = {
-  'variant': (
-    'resnet50',
-    *(name for name in resnet.IMAGENET if name != 'resnet50'),
-  ),
-  'data': imagenet.DATA,
-  'pod': imagenet.PODS,
-  'schedule': ('plateau', 'step'),
-}
+
+def get_arguments() -> dict[str, Argument]:
+  """Returns the arguments that `get_config` takes."""
+  return {
+    'variant': arguments.variants('resnet', default='resnet50'),
+    **imagenet.get_arguments(),
+    'schedule': Argument(
+      ('plateau', 'step'), 'step: drops after 30, 60 and 90 epochs'
+    ),
+  }
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the config for the arguments in the module's docstring."""
-  args = arguments.parse(arg, CHOICES, ('smoke',))
+  args = arguments.parse(arg, get_arguments())
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
   # Shorter side uniform in [256, 480], random 224.
   imagenet.set_geometry(

@@ -1,12 +1,7 @@
 """ResNet and its plain nets on CIFAR-10: He et al. 2015, Section 4.2.
 
-    --config=configs/resnet_cifar.py:ARGUMENTS    the first value is the default
-
-    variant=resnet20_cifar|resnet32_cifar|resnet44_cifar|resnet56_cifar|
-            resnet110_cifar|resnet1202_cifar|plain20_cifar|plain32_cifar|
-            plain44_cifar|plain56_cifar
-    data=cifar10|fashion_mnist|mnist5k|fake
-    smoke                     3 steps of 32 images, for a look
+    --config=configs/resnet_cifar.py:ARGUMENTS
+    python main.py --config=configs/resnet_cifar.py --help     lists ARGUMENTS
 
 Choices where the paper is silent or unclear:
   - Trains on all 50,000 images, as its results; its schedule was chosen on
@@ -21,12 +16,8 @@ from ml_collections import ConfigDict
 
 import zoo
 from configs import arguments, default
-from zoo import resnet
+from configs.arguments import Argument
 
-CHOICES = {
-  'variant': resnet.CIFAR,
-  'data': ('cifar10', 'fashion_mnist', 'mnist5k', 'fake'),
-}
 MEANS = {  # fb.resnet.torch, datasets/cifar10.lua; the others: their own
   'cifar10': (125.3, 123.0, 113.9),
   'fashion_mnist': (72.94,),
@@ -35,9 +26,18 @@ MEANS = {  # fb.resnet.torch, datasets/cifar10.lua; the others: their own
 }
 
 
+def get_arguments() -> dict[str, Argument]:
+  """Returns the arguments that `get_config` takes."""
+  return {
+    'variant': arguments.variants('resnet_cifar'),
+    'data': Argument(tuple(MEANS), 'docs/data.md'),
+    'smoke': arguments.switch('3 steps of 32 images, for a look'),
+  }
+
+
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the config for the arguments in the module's docstring."""
-  args = arguments.parse(arg, CHOICES, switches=('smoke',))
+  args = arguments.parse(arg, get_arguments())
   config = default.get_config()
   name, mean = args['variant'], MEANS[args['data']]
   config.model.name = name

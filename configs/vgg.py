@@ -1,14 +1,7 @@
 """VGG on ImageNet: Simonyan & Zisserman 2014, Sections 2.1 and 3.1.
 
-    --config=configs/vgg.py:ARGUMENTS         the first value is the default
-
-    variant=vgg_d|vgg_a|vgg_a_lrn|vgg_b|vgg_c|vgg_e
-    data=imagenet2012|folder|fake
-    scale=256|384|jitter      shorter side S of training images; jitter: 256-512
-    start=pretrained|glorot   pretrained: deeper nets take layers of A, from
-                              --config.init_from; glorot: none needed
-    smoke                     3 steps of 8 images, for a look
-    pod=off|1024|2048|4096|8192    images a batch, not the paper's recipe
+    --config=configs/vgg.py:ARGUMENTS
+    python main.py --config=configs/vgg.py --help     lists ARGUMENTS
 
 Section 3.1: S = 384 and jitter start from a trained net of the same variant
 (--config.init_from, all layers); 384 at a rate of 1e-3.
@@ -26,22 +19,31 @@ Choices where the paper is silent or unclear:
 from ml_collections import ConfigDict
 
 from configs import arguments, imagenet
+from configs.arguments import Argument
 
-CHOICES = {
-  'variant': ('vgg_d', 'vgg_a', 'vgg_a_lrn', 'vgg_b', 'vgg_c', 'vgg_e'),
-  'data': imagenet.DATA,
-  'pod': imagenet.PODS,
-  'scale': ('256', '384', 'jitter'),
-  'start': ('pretrained', 'glorot'),
-}
 SIDES = {'256': (256, 256), '384': (384, 384), 'jitter': (256, 512)}
 TEST_SIDES = {'256': 256, '384': 384, 'jitter': 384}  # Section 4.1
 OF_A = ('conv1_1', 'conv2_1', 'conv3_1', 'conv3_2', 'fc6', 'fc7', 'fc8')
 
 
+def get_arguments() -> dict[str, Argument]:
+  """Returns the arguments that `get_config` takes."""
+  return {
+    'variant': arguments.variants('vgg', default='vgg_d'),
+    **imagenet.get_arguments(),
+    'scale': Argument(
+      tuple(SIDES), 'shorter side S of training images; jitter: 256 to 512'
+    ),
+    'start': Argument(
+      ('pretrained', 'glorot'),
+      'pretrained: deep nets take layers of A, --config.init_from',
+    ),
+  }
+
+
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the config for the arguments in the module's docstring."""
-  args = arguments.parse(arg, CHOICES, ('smoke',))
+  args = arguments.parse(arg, get_arguments())
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
   smallest, largest = SIDES[args['scale']]
   imagenet.set_geometry(

@@ -1,11 +1,7 @@
 """ZFNet on ImageNet: Zeiler & Fergus 2014, Section 3.
 
-    --config=configs/zfnet.py:ARGUMENTS       the first value is the default
-
-    variant=zfnet|zfnet_wide|zfnet512
-    data=imagenet2012|folder|fake
-    smoke                     3 steps of 8 images, for a look
-    pod=off|1024|2048|4096|8192    images a batch, not the paper's recipe
+    --config=configs/zfnet.py:ARGUMENTS
+    python main.py --config=configs/zfnet.py --help     lists ARGUMENTS
 
 Choices where the paper is silent or unclear:
   - The rate is "annealed manually when the validation error plateaus": divided
@@ -20,17 +16,17 @@ Choices where the paper is silent or unclear:
 from ml_collections import ConfigDict
 
 from configs import arguments, imagenet
+from configs.arguments import Argument
 
-CHOICES = {
-  'variant': ('zfnet', 'zfnet_wide', 'zfnet512'),
-  'data': imagenet.DATA,
-  'pod': imagenet.PODS,
-}
+
+def get_arguments() -> dict[str, Argument]:
+  """Returns the arguments that `get_config` takes."""
+  return {'variant': arguments.variants('zfnet'), **imagenet.get_arguments()}
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """Returns the config for the arguments in the module's docstring."""
-  args = arguments.parse(arg, CHOICES, ('smoke',))
+  args = arguments.parse(arg, get_arguments())
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
   # Section 3: shorter side to 256, its centre, crops of 224.
   imagenet.set_geometry(

@@ -261,7 +261,7 @@ def inception_box(
   return (height - h) // 2, (width - w) // 2, h, w
 
 
-_GEOMETRIES: dict[str, Callable[..., np.ndarray]] = {
+GEOMETRIES: dict[str, Callable[..., np.ndarray]] = {
   'random_crop': random_crop,
   'scale_jitter': scale_jitter,
   'inception': inception,
@@ -271,7 +271,7 @@ _GEOMETRIES: dict[str, Callable[..., np.ndarray]] = {
 
 def names() -> list[str]:
   """Returns the geometries."""
-  return list(_GEOMETRIES)
+  return list(GEOMETRIES)
 
 
 def create(field: str, size: int, name: str, **options) -> Geometry:
@@ -286,7 +286,7 @@ def create(field: str, size: int, name: str, **options) -> Geometry:
   Raises:
     UserError: unknown name or option, or a crop larger than the image.
   """
-  function = select(field, name, _GEOMETRIES, options, skip=3)
+  function = select(field, name, GEOMETRIES, options, skip=3)
   parameters = list(inspect.signature(function).parameters.values())[3:]
   _check_options(
     field, size, {p.name: options.get(p.name, p.default) for p in parameters}

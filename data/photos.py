@@ -75,6 +75,17 @@ def _text(value):
   return value.decode() if isinstance(value, bytes) else str(value)
 
 
+_NO_IMAGENET = """\
+data.name 'imagenet2012': data.dir '{directory}' holds no ImageNet. Ways on:
+  its two tars    python -m tools.prepare_imagenet --out=DIR \\
+                      --train_tar=ILSVRC2012_img_train.tar \\
+                      --val_tar=ILSVRC2012_img_val.tar
+                  then --config.data.dir=DIR
+  other pictures  --config=FILE.py:data=folder --config.data.dir=DIR
+                  with DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg
+  a look          --config=FILE.py:data=fake,smoke    noise, no files needed"""
+
+
 def imagenet2012(
   split: str,
   directory: str,
@@ -91,7 +102,12 @@ def imagenet2012(
     train_split: TFDS's name of the split to train on, slices allowed.
     test_split: that of the split to evaluate on; the official test split has
       no labels.
+
+  Raises:
+    UserError: it is not there; the three ways on. Or as `tfds.open_split`.
   """
+  if tfds.directory_of('imagenet2012', directory) is None:
+    raise UserError(_NO_IMAGENET.format(directory=directory))
   name = train_split if split == 'train' else test_split
   features, records = tfds.open_split('imagenet2012', directory, name, raw=True)
   return _TfdsPhotos(records, features['label'])

@@ -85,7 +85,7 @@ def fake(
   return _Fake(images, labels, [str(i) for i in range(num_classes)])
 
 
-_SOURCES: dict[str, Callable[..., Source | photos.Photos]] = {
+SOURCES: dict[str, Callable[..., Source | photos.Photos]] = {
   'mnist5k': mnist.mnist5k,
   'mnist': mnist.mnist,
   'fashion_mnist': mnist.fashion_mnist,
@@ -99,7 +99,7 @@ _SOURCES: dict[str, Callable[..., Source | photos.Photos]] = {
 
 def names() -> list[str]:
   """Returns the values that `data.name` takes."""
-  return list(_SOURCES)
+  return list(SOURCES)
 
 
 def create(
@@ -116,5 +116,5 @@ def create(
   Raises:
     UserError: names the field or file, and what would help.
   """
-  function = select('data.name', name, _SOURCES, options, skip=2)
+  function = select('data.name', name, SOURCES, options, skip=2)
   return function(split, directory, **options)

@@ -1,14 +1,41 @@
 """Data sets of TFDS, stored as ArrayRecord and read without TensorFlow."""
 
+import os
+import pathlib
 from typing import Any
 
 import numpy as np
 
-from errors import UserError, one_line
+from errors import UserError, closest
+
+_PREPARE = (
+  'It must be prepared as ArrayRecord: python -m tools.prepare_imagenet for '
+  'imagenet2012, or tfds build --file_format=array_record (needs TensorFlow, '
+  'once)'
+)
+
+
+def directory_of(builder: str, directory: str) -> pathlib.Path | None:
+  """Returns where a data set of TFDS is prepared; None where it is not.
+
+  Args:
+    builder: name with optional config and version, as 'mnist:3.0.1'.
+    directory: TFDS's data_dir; empty for its default.
+  """
+  place = _data_dir(directory) / builder.partition(':')[0].partition('/')[0]
+  return place if place.is_dir() and any(place.iterdir()) else None
+
+
+def _data_dir(directory):
+  usual = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
+  return pathlib.Path(directory or usual).expanduser()
 
 
 def open_split(builder: str, directory: str, split: str, raw: bool) -> tuple:
   """Returns (features, records) of a split, TFDS's own objects.
+
+  What TFDS says where it cannot read is for its developers ("already prepared"
+  where nothing is): it is looked into, and not passed on.
 
   Args:
     builder: name with optional config and version, as 'mnist:3.0.1'.
@@ -17,36 +44,43 @@ def open_split(builder: str, directory: str, split: str, raw: bool) -> tuple:
     raw: whether the images stay encoded, as bytes.
 
   Raises:
-    UserError: TFDS is not installed; nothing there, or not as ArrayRecord.
+    UserError: nothing there, not as ArrayRecord, or no such split.
   """
-  try:
-    import tensorflow_datasets as tfds  # noqa: PLC0415
-  except ImportError as error:
+  where = f"data.dir '{directory or _data_dir(directory)}'"
+  if directory_of(builder, directory) is None:
+    there = sorted(p.name for p in _data_dir(directory).glob('[a-z]*'))
     raise UserError(
-      f'data of TFDS needs a package ({error}): pip install '
-      'tensorflow-datasets importlib_resources; TensorFlow is not needed'
-    ) from None
+      f"{where} holds no data set '{builder}' of TFDS."
+      f'{closest(builder, there)} {_PREPARE}'
+    )
+  import tensorflow_datasets as tfds  # noqa: PLC0415  takes a second
+
   decoders = {'image': tfds.decode.SkipDecoding()} if raw else None
   try:
     built = tfds.builder(builder, data_dir=directory or None)
-    stored = built.info.file_format
-    if built.info.splits and stored and stored.value != 'array_record':
-      raise UserError(
-        f"data.dir '{directory}': '{builder}' is stored there as "
-        f'{stored.value}, which only TensorFlow reads at random. Prepare it '
-        'as ArrayRecord: python -m tools.prepare_imagenet for imagenet2012, '
-        'or tfds build --file_format=array_record'
-      )
-    records = built.as_data_source(split, decoders=decoders)
-  except UserError:
-    raise
-  except Exception as error:  # noqa: BLE001  TFDS raises many kinds
+    stored, splits = built.info.file_format, built.info.splits
+  except Exception as error:
     raise UserError(
-      f"TFDS's '{builder}', split '{split}', cannot be read from data.dir "
-      f"'{directory}': {one_line(error, 300)}. It must be prepared as "
-      'ArrayRecord: python -m tools.prepare_imagenet for imagenet2012, or '
-      'tfds build --file_format=array_record'
-    ) from None
+      f"{where}: TFDS cannot open '{builder}' there ({type(error).__name__}). "
+      f'{_PREPARE}'
+    ) from error
+  if not splits:
+    raise UserError(
+      f"{where}: of '{builder}' there is no finished version "
+      f'{built.info.version}. {_PREPARE}'
+    )
+  if stored and stored.value != 'array_record':
+    raise UserError(
+      f"{where}: '{builder}' is stored there as {stored.value}, which only "
+      f'TensorFlow reads at random. {_PREPARE}'
+    )
+  try:
+    records = built.as_data_source(split, decoders=decoders)
+  except Exception as error:
+    raise UserError(
+      f"{where}: '{builder}' has no split '{split}'.{closest(split, splits)} "
+      "Slices are written as 'train[:90%]'"
+    ) from error
   return built.info.features, records
 
 

@@ -207,7 +207,7 @@ def pad_crop(
   return flip(flip_key, jax.vmap(cut)(shifted, corners) + fill)
 
 
-_AUGMENTS: dict[str, Augment] = {
+AUGMENTS: dict[str, Augment] = {
   'none': none,
   'distort': distort,
   'flip': flip,
@@ -223,5 +223,5 @@ def create(name: str, **options) -> Augment:
   Raises:
     UserError: unknown name or option; names the closest.
   """
-  function = select('train.augment', name, _AUGMENTS, options, skip=2)
+  function = select('train.augment', name, AUGMENTS, options, skip=2)
   return lambda key, images: function(key, images, **options)

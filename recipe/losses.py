@@ -58,7 +58,7 @@ def rank_of_label(logits: jax.Array, labels: jax.Array) -> jax.Array:
   return jnp.where(jnp.isnan(own[:, 0]), logits.shape[-1], rank)
 
 
-_LOSSES: dict[str, Callable[..., jax.Array]] = {
+LOSSES: dict[str, Callable[..., jax.Array]] = {
   'softmax': softmax,
   'map': map,
   'penalty': penalty,
@@ -71,5 +71,5 @@ def create(name: str, **options) -> Loss:
   Raises:
     UserError: unknown name or field, or a field that is missing.
   """
-  function = select('loss.name', name, _LOSSES, options, skip=2)
+  function = select('loss.name', name, LOSSES, options, skip=2)
   return lambda logits, labels: function(logits, labels, **options)

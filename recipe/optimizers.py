@@ -117,7 +117,7 @@ def sdlm(
   return optax.with_extra_args_support(chain)
 
 
-_OPTIMIZERS = {'momentum': momentum, 'sdlm': sdlm}
+OPTIMIZERS = {'momentum': momentum, 'sdlm': sdlm}
 
 
 def create(
@@ -128,5 +128,5 @@ def create(
   Raises:
     UserError: unknown name or field; names the closest.
   """
-  function = select('optimizer.name', name, _OPTIMIZERS, fields, skip=1)
+  function = select('optimizer.name', name, OPTIMIZERS, fields, skip=1)
   return function(rate, **fields)

@@ -151,7 +151,7 @@ def feedback_scale(opt_state: Any) -> jax.Array | float:
   return scale
 
 
-_SCHEDULES = {
+SCHEDULES = {
   'step': step,
   'exponential': exponential,
   'plateau': plateau,
@@ -165,5 +165,5 @@ def create(name: str, learning_rate: float, **fields) -> Rate:
   Raises:
     UserError: unknown name or field, or boundaries that do not fit.
   """
-  function = select('schedule.name', name, _SCHEDULES, fields, skip=1)
+  function = select('schedule.name', name, SCHEDULES, fields, skip=1)
   return function(learning_rate, **fields)

@@ -5,17 +5,22 @@ from ml_collections import config_dict
 
 import config_lib
 from configs import arguments, lenet5
+from configs.arguments import Argument
 from errors import UserError
 
-CHOICES = {'variant': ('a', 'b'), 'data': ('mnist', 'mnist5k')}
+KNOWN = {
+  'variant': Argument(('a', 'b'), ''),
+  'data': Argument(('mnist', 'mnist5k'), ''),
+  'smoke': arguments.switch(''),
+}
 
 
 def test_arguments():
   parse = arguments.parse
-  assert parse('', CHOICES, ['smoke']) == {
+  assert parse('', KNOWN) == {
     'variant': 'a', 'data': 'mnist', 'smoke': False,
   }  # fmt: skip
-  assert parse('data=mnist5k,smoke', CHOICES, ['smoke']) == {
+  assert parse('data=mnist5k,smoke', KNOWN) == {
     'variant': 'a', 'data': 'mnist5k', 'smoke': True,
   }  # fmt: skip
 
@@ -34,12 +39,13 @@ def test_arguments():
 )
 def test_bad_arguments_name_the_closest(text, message):
   with pytest.raises(UserError, match=message):
-    arguments.parse(text, CHOICES, ['smoke'])
+    arguments.parse(text, KNOWN)
 
 
 def test_every_combination_of_arguments_makes_a_valid_config():
-  for variant in lenet5.CHOICES['variant']:
-    for data in lenet5.CHOICES['data']:
+  known = lenet5.get_arguments()
+  for variant in known['variant'].values:
+    for data in known['data'].values:
       for more in ('', ',smoke', ',augment=distort', ',optimizer=sdlm'):
         if 'sdlm' in more and variant != 'lenet5':
           continue

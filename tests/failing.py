@@ -17,4 +17,4 @@ def fail(loop, step, metrics):
 
 
 train_lib._Loop._read = fail
-app.run(main.main, flags_parser=main._parse_flags)
+app.run(main.main, flags_parser=main.parse_flags)

@@ -30,7 +30,10 @@ def run(do: Callable[[ConfigDict, list[str]], int | None], stray=False) -> None:
     except UserError as error:
       command_line.fail(error)
 
-  app.run(main, flags_parser=lambda argv: command_line.parse(argv, stray=stray))
+  def parse(argv):
+    return command_line.parse(argv, config_lib.make_room, stray=stray)
+
+  app.run(main, flags_parser=parse)
 
 
 def check(config: ConfigDict) -> None:

@@ -1,17 +1,21 @@
 """The networks: one table from canonical name to constructor.
 
-The package imports nothing of training and can be lifted out and used alone:
+Belongs here: one family of networks a file, the layers they share, published
+weights. May import nothing of the rest, not even in a function: the package can
+be lifted out and used alone:
 
     import jax, zoo
     net = zoo.create('lenet5', num_classes=10)
     variables = net.init(jax.random.key(0), images)   # images: NHWC, float
     logits = net.apply(variables, images, train=False)  # float32 [N, classes]
+
+A network of one's own is an entry of `NETWORKS`: docs/extending.md.
 """
 
 import difflib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -24,57 +28,90 @@ from zoo.googlenet import GoogLeNet
 from zoo.resnet import ResNet
 
 
-class _Network(NamedTuple):
+class Network(NamedTuple):
+  """An entry of `NETWORKS`.
+
+  Args:
+    create: takes `num_classes`, `dtype` and the network's own fields, and
+      returns the module: most simply its class.
+    image_shape: (height, width, channels) of the input.
+    family: the paper; its config offers the network as a `variant`.
+    module: class whose fields are the options, where `create` is a function.
+    fixed: fields that make the network what it is, and are no options.
+  """
+
   create: Callable[..., nn.Module]
-  module: type[nn.Module]  # whose fields are options
   image_shape: tuple[int, int, int]
-  fixed: tuple[str, ...] = ()  # fields that make the network what it is
+  family: str
+  module: type[nn.Module] | None = None
+  fixed: tuple[str, ...] = ()
 
 
-def _family(create, names, module, side, fixed):
+def _family(family, create, names, side, module, *fixed):
   return {
-    name: _Network(
-      functools.partial(create, name), module, (side, side, 3), fixed
+    name: Network(
+      functools.partial(create, name), (side, side, 3), family, module, fixed
     )
     for name in names
   }
 
 
-_CHAIN = ('rows', 'smallest')
-_RESNET = ('blocks', 'bottleneck', 'cifar', 'v1_5')
-_NETWORKS: dict[str, _Network] = {
-  'lenet5': _Network(lenet5.LeNet5, lenet5.LeNet5, (32, 32, 1)),
-  'lenet5_modern': _Network(
-    lenet5.LeNet5Modern, lenet5.LeNet5Modern, (32, 32, 1)
-  ),
-  **_family(alexnet.create, ('alexnet', 'alexnet_source'), Chain, 224, _CHAIN),
-  **_family(
-    alexnet.create,
-    ('alexnet_merged', 'bvlc_alexnet', 'caffenet'),
-    Chain,
-    227,
-    _CHAIN,
-  ),
-  **_family(alexnet.create, ('alexnet_owt',), Chain, 224, _CHAIN),
-  **_family(
-    zfnet.create, ('zfnet', 'zfnet_wide', 'zfnet512'), Chain, 224, _CHAIN
-  ),
-  **_family(vgg.create, vgg.TABLE_1, Chain, 224, _CHAIN),
-  **_family(
-    googlenet.create,
-    ('googlenet', 'googlenet_naive'),
-    GoogLeNet,
-    224,
-    ('naive',),
-  ),
-  **_family(resnet.create, resnet.IMAGENET, ResNet, 224, _RESNET),
-  **_family(resnet.create, resnet.CIFAR, ResNet, 32, _RESNET),
+_CHAIN = Chain, 'rows', 'smallest'
+_RESNET = ResNet, 'blocks', 'bottleneck', 'cifar', 'v1_5'
+_ALEXNET_224 = ('alexnet', 'alexnet_source')
+_ALEXNET_227 = ('alexnet_merged', 'bvlc_alexnet', 'caffenet')
+_ZFNET = ('zfnet', 'zfnet_wide', 'zfnet512')
+_GOOGLENET = ('googlenet', 'googlenet_naive')
+NETWORKS: dict[str, Network] = {
+  'lenet5': Network(lenet5.LeNet5, (32, 32, 1), 'lenet5'),
+  'lenet5_modern': Network(lenet5.LeNet5Modern, (32, 32, 1), 'lenet5'),
+  **_family('alexnet', alexnet.create, _ALEXNET_224, 224, *_CHAIN),
+  **_family('alexnet', alexnet.create, _ALEXNET_227, 227, *_CHAIN),
+  **_family('alexnet', alexnet.create, ('alexnet_owt',), 224, *_CHAIN),
+  **_family('zfnet', zfnet.create, _ZFNET, 224, *_CHAIN),
+  **_family('vgg', vgg.create, vgg.TABLE_1, 224, *_CHAIN),
+  **_family('googlenet', googlenet.create, _GOOGLENET, 224, GoogLeNet, 'naive'),
+  **_family('resnet', resnet.create, resnet.IMAGENET, 224, *_RESNET),
+  **_family('resnet_cifar', resnet.create, resnet.CIFAR, 32, *_RESNET),
+}
+# What people call them elsewhere, for suggestions.
+USUAL_NAMES = {
+  'lenet': 'lenet5',
+  'lenet-5': 'lenet5',
+  'vgg11': 'vgg_a',
+  'vgg13': 'vgg_b',
+  'vgg16': 'vgg_d',
+  'vgg19': 'vgg_e',
+  'inception': 'googlenet',
+  'inception_v1': 'googlenet',
+  'inceptionv1': 'googlenet',
+  'zf': 'zfnet',
+  'zf_net': 'zfnet',
+  **{f'vgg-{depth}': f'vgg_{c}' for c, depth in zip('abde', (11, 13, 16, 19))},
+  **{
+    name.replace('resnet', word): name
+    for word in ('resnet-', 'resnet_', 'res')
+    for name in (*resnet.IMAGENET, *resnet.CIFAR)
+    if name.startswith('resnet')
+  },
+  # 6n + 2 layers on CIFAR, 50 and the like on ImageNet.
+  'resnet18_cifar': 'resnet20_cifar',
+  'resnet34_cifar': 'resnet32_cifar',
+  'resnet50_cifar': 'resnet56_cifar',
+  'resnet101_cifar': 'resnet110_cifar',
 }
 
 
-def names() -> list[str]:
-  """Returns the canonical names of all networks, in order of publication."""
-  return list(_NETWORKS)
+def names(family: str = '') -> list[str]:
+  """Returns the canonical names, in order of publication.
+
+  Args:
+    family: of that paper only: lenet5, alexnet, zfnet, vgg, googlenet, resnet,
+      resnet_cifar.
+  """
+  return [
+    name for name, network in NETWORKS.items() if family in ('', network.family)
+  ]
 
 
 def image_shape(name: str) -> tuple[int, int, int]:
@@ -92,7 +129,7 @@ def options(name: str) -> dict[str, object]:
   skip = ('parent', 'name', 'num_classes', 'dtype', *network.fixed)
   built = network.create()
   parameters = [
-    *inspect.signature(network.module).parameters.values(),
+    *inspect.signature(network.module or network.create).parameters.values(),
     *inspect.signature(network.create).parameters.values(),
   ]
   return {
@@ -130,14 +167,28 @@ def create(
   return _find(name).create(num_classes=num_classes, dtype=dtype, **overrides)
 
 
-def _find(name) -> _Network:
-  if name not in _NETWORKS:
-    raise ValueError(f"No network '{name}'.{_closest(name, _NETWORKS)}")
-  return _NETWORKS[name]
+def _find(name) -> Network:
+  if name not in NETWORKS:
+    raise ValueError(f"No network '{name}'.{_closest(name, NETWORKS)}")
+  return NETWORKS[name]
+
+
+def suggest(name: str, known: Iterable[str] = ()) -> str | None:
+  """Returns the network that somebody may mean by a name; None: none near.
+
+  Args:
+    name: that is not there, as 'vgg16'.
+    known: names to choose from; by default all.
+  """
+  known = list(known or NETWORKS)
+  usual = USUAL_NAMES.get(name.lower())
+  if usual in known:
+    return usual
+  near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+  return near[0] if near else None
 
 
 def _closest(word, known) -> str:
-  near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-  if near:
-    return f" Did you mean '{near[0]}'?"
+  if near := suggest(word, known):
+    return f" Did you mean '{near}'?"
   return f' Known: {", ".join(known) or "none"}.'

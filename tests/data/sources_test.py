@@ -202,12 +202,25 @@ def test_tfds_array_record_without_tensorflow(tmp_path):
   assert batch['image'].dtype == np.uint8
   assert [seen[i.tobytes()] for i in batch['image']] == batch['label'].tolist()
   assert 'tensorflow' not in sys.modules
-  with pytest.raises(UserError, match="'tiny_digit', split 'train'") as error:
-    sources.create('tfds', 'train', str(tmp_path), builder='tiny_digit')
-  assert '\n' not in str(error.value)
+  for split, builder, message in (
+    ('train', 'tiny_digit', "'tiny_digit' of TFDS. Did you mean 'tiny_digits'"),
+    ('nope', 'tiny_digits', r"no split 'nope'. Known: train, test"),
+    ('train', 'tiny_digits:2.0.0', "cannot open 'tiny_digits:2.0.0'"),
+  ):
+    with pytest.raises(UserError, match=message) as error:
+      sources.create(
+        'tfds', 'train', str(tmp_path), builder=builder, train_split=split
+      )
+    assert '\n' not in str(error.value)
 
 
-def test_tfds_that_is_not_installed_says_what_to_install(monkeypatch):
-  monkeypatch.setitem(sys.modules, 'tensorflow_datasets', None)
-  with pytest.raises(UserError, match='pip install tensorflow-datasets'):
-    sources.create('tfds', 'train', '', builder='mnist')
+def test_imagenet_that_is_not_there_names_three_ways_on(tmp_path, monkeypatch):
+  monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'nothing'))
+  for directory in ('', str(tmp_path)):
+    with pytest.raises(UserError, match='holds no ImageNet') as error:
+      sources.create('imagenet2012', 'train', directory)
+    for way in ('prepare_imagenet --out', 'data=folder', 'data=fake,smoke'):
+      assert way in str(error.value)
+    assert 'already prepared' not in str(error.value)
+  with pytest.raises(UserError, match="'mnist' of TFDS"):
+    sources.create('tfds', 'train', str(tmp_path), builder='mnist')
