@@ -41,7 +41,7 @@ def train_and_evaluate(
 
   Args:
     config: as `configs/` makes it; its fields are in `configs/default.py`.
-    workdir: for everything that is written; see `workdir.py`.
+    workdir: for everything that is written; see `runtime.workdir`.
     started: time.monotonic() of the start, to report the start-up time.
     preemption: that may ask to stop.
 
@@ -160,7 +160,7 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   `train_and_evaluate`.
 
   Returns:
-    What `exact.evaluate` returns, for the last of the protocols.
+    What `evaluation.exact.evaluate` returns, for the last of the protocols.
   """
   _check(config)
   runs.check(config)

@@ -198,7 +198,8 @@ def step_and_wait(name: str, root: str, batch_size: int) -> dict[str, float]:
   """Trains a few steps of configs/NAME.py as `train_lib` does.
 
   Returns:
-    'time/images_per_second' and 'time/data_wait_fraction', of `run_log.Clock`.
+    'time/images_per_second' and 'time/data_wait_fraction', of
+    `runtime.run_log.Clock`.
   """
   import experiment as experiment_lib  # noqa: PLC0415
   import input_pipeline  # noqa: PLC0415

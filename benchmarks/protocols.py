@@ -2,8 +2,9 @@
 
     python -m benchmarks.protocols --network=vgg_d --scales=256 --images=2
 
-Both through `scoring.Scorer`, with decoding, flips and averages, on photographs
-of 375x500 in memory, random weights; compiled before the clock starts.
+Both through `evaluation.scoring.Scorer`, with decoding, flips and averages, on
+photographs of 375x500 in memory, random weights; compiled before the clock
+starts.
 """
 
 import argparse

@@ -10,7 +10,7 @@ Choices where the paper is silent or unclear:
   - "divided by 10 when the validation error rate stopped improving": after 5
     evaluations (epochs) without a new lowest top-1 error.
   - Colour: the standard deviations of the original code, not the eigenvalues
-    (augment.lighting); its division of the image by 1.1 is left out.
+    (recipe.augment.lighting); its division of the image by 1.1 is left out.
   - One crop and flip an image; the code drew one for every 32 images.
   - The mean of each channel in place of the mean image: data.mean_image.
   - Not clear from the paper: biases decay like weights, at the same rate.

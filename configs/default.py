@@ -14,7 +14,7 @@ def get_config() -> ConfigDict:
     'init_from': '',  # checkpoint directory or weights to take parameters from
     'init_layers': (),  # only those of these layers; (): of all
     'data': {
-      'name': '',  # imagenet2012, folder, cifar10, mnist ...: `sources.names`
+      'name': '',  # imagenet2012, folder, cifar10, mnist ...: data/sources.py
       'dir': '',  # where its files are; empty: fetched into the user's cache
       'options': {},  # further arguments of that source
       # How photographs become crops of image_size, and the options of that:
@@ -67,7 +67,8 @@ def get_config() -> ConfigDict:
       'batch_size': 1000,  # any; changes no result
       # With --mode=eval, several with commas between: single, center, ten_crop,
       # dense, multi_crop, dense_and_multi_crop, crops144, multiscale; see
-      # protocols.py. '', and in training: single, for photographs center
+      # evaluation/protocols.py. '', and in training: single, for photographs
+      # center
       'protocol': '',
       'scales': (),  # shorter sides of photographs; (): the paper's
       'members': '',  # of an ensemble, with commas between: workdirs, weights,

@@ -10,7 +10,7 @@ help. Its training was asynchronous; this one is not.
 Choices where both are silent:
   - Polyak averaging has no horizon in the paper: an exponential average with
     weight 0.9999 of the old, the averaged weights are evaluated.
-  - Howard's distortions: see augment.photometric.
+  - Howard's distortions: see recipe.augment.photometric.
 """
 
 from ml_collections import ConfigDict

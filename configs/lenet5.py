@@ -5,7 +5,7 @@
 
     python main.py --config=configs/lenet5.py:data=mnist5k --workdir=/tmp/a
 
-Choices where the paper is silent (see the fact sheets): the MAP constant j,
+Choices where the paper is silent (see docs/recipes.md): the MAP constant j,
 the magnitudes of the distortions, which loss gave its 0.95 %. Momentum SGD is
 not the paper's; its rates fall in the paper's proportions. With optimizer=sdlm
 weights start at 2.4 / sqrt(fan-in), not 2.4 / fan-in: see `_set_sdlm`.

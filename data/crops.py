@@ -5,7 +5,7 @@ A geometry is a function
     (encoded, rng, size, **options) -> uint8 [size, size, 3], RGB
 
 of the bytes of a file, a NumPy generator and the side of the crop. Flips, and
-all that changes colours, run on the device: `augment.py`.
+all that changes colours, run on the device: `recipe.augment`.
 
 The papers do not say how they resize. Here it is OpenCV's bilinear form, as
 Caffe's tools have it, which looks at two pixels a side and so blurs too little

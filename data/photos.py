@@ -7,7 +7,7 @@ One split of such a data set:
     photos.class_names          tuple of str, one a class
     photos.read(indices)        list of `Photo`, in the order of the indices
 
-`Cropped` puts a geometry of `crops.py` in front of it, which makes it a source
+`Cropped` puts a geometry of `crops` in front of it, which makes it a source
 like any other.
 """
 

@@ -17,7 +17,7 @@
 
 What is averaged is the softmax of views, in the given proportions; within a
 map, scores before the softmax. A view is uint8 from the host; flips, mean,
-network, softmax and averages run on the device: `scoring.py`.
+network, softmax and averages run on the device: `scoring`.
 
 Choices where a paper is silent: AlexNet's corners are those of the central
 square, as its training patches; a corner of VGG's grid is the image's.

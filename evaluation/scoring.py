@@ -1,4 +1,4 @@
-"""Probabilities of images by a network and a protocol of `protocols.py`.
+"""Probabilities of images by a network and a protocol of `protocols`.
 
 Each process scores its own images on its own devices, without a word to the
 others, since the sizes of photographs decide which programs run; sums meet at

@@ -1,7 +1,7 @@
 """What happens to pixels on the device, inside the jitted step.
 
-Hosts send uint8. Here images are padded, distorted (in training), and brought
-to the range that a network expects, in float32.
+In training only, on images of 0 to 255 that have their border already. After it
+`data.preprocess` brings them to the range that a network expects.
 """
 
 from collections.abc import Callable

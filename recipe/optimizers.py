@@ -107,7 +107,7 @@ def sdlm(
   Args:
     rate: the global rate eta.
     mu: keeps a step finite where the curvature vanishes.
-    samples: examples behind each estimate of the curvature (see `sdlm.py`;
+    samples: examples behind each estimate of the curvature (see `recipe.sdlm`;
       the trainer makes it before every pass).
   """
   del samples

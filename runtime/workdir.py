@@ -6,9 +6,9 @@ It holds
     mean_image.npy   that of `data.mean_image`, where it is set
     classes.json     names of the classes, shape of the images: for predictions
     versions.jsonl   a line a start: time, step, code, libraries, devices
-    metrics.jsonl, events.out.tfevents.*      see run_log.py
-    checkpoints/, damaged_checkpoints/        see checkpoints.py
-    results/*.json   of --mode=eval, see evaluation.py
+    metrics.jsonl, events.out.tfevents.*      see runtime/run_log.py
+    checkpoints/, damaged_checkpoints/        see runtime/checkpoints.py
+    results/*.json   of --mode=eval, see evaluation/runs.py
 """
 
 import datetime

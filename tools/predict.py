@@ -23,7 +23,7 @@ from evaluation import inference, protocols
 from runtime import command_line, compile_cache
 from tools import command
 
-_PROTOCOL = flags.DEFINE_string('protocol', '', 'see protocols.py')
+_PROTOCOL = flags.DEFINE_string('protocol', '', 'see evaluation/protocols.py')
 _JSON = flags.DEFINE_bool('json', False, 'an object a line, for programs')
 _EXTENSIONS = ('.jpg', '.jpeg', '.png')
 _TOP = 5

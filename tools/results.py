@@ -12,6 +12,7 @@ import argparse
 import importlib
 import json
 import pathlib
+import re
 import sys
 from typing import Any
 
@@ -21,6 +22,8 @@ from tools.reported import ROWS, Row
 
 _HEADER = """# Results
 
+{contents}
+
 Written by `python -m tools.results docs/results > docs/results.md`. Error in
 percent, top-1 / top-5: as reported, and ours, where a file of `--mode=eval` has
 the number. {counts}
@@ -29,7 +32,7 @@ ImageNet is not free to pass on: its rows need a copy of yours, see
 `python -m tools.prepare_imagenet --help`. Train first with the same `--config`,
 or take other people's weights with `--config.init_from=FILE`.
 
-Protocols are those of [protocols.py](../protocols.py).
+Protocols are those of [evaluation/protocols.py](../evaluation/protocols.py).
 """
 # Data by name: what to get, and images of its split to test on.
 _DATA = {
@@ -160,7 +163,15 @@ def page(found: list[dict[str, Any]]) -> str:
   others = [content for i, content in enumerate(found) if i not in used]
   if others:
     lines += _others(others)
-  return _HEADER.format(counts=_counts(used)) + '\n'.join(lines) + '\n'
+  header = _HEADER.format(counts=_counts(used), contents=_contents(lines))
+  return header + '\n'.join(lines) + '\n'
+
+
+def _contents(lines):
+  """Links to the headings, by GitHub's rule for their names."""
+  titles = [s.removeprefix('\n## ').strip() for s in lines if s[:4] == '\n## ']
+  names = [re.sub(r'[^\w -]', '', t.lower()).replace(' ', '-') for t in titles]
+  return '\n'.join(f'- [{t}](#{n})' for t, n in zip(titles, names))
 
 
 def _counts(used):

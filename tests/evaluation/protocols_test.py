@@ -51,7 +51,7 @@ SMALL = [photograph(i, h // 4, w // 4) for i, (h, w) in enumerate(SIZES)]
 
 
 class Album:
-  """`photos.Photos` in memory."""
+  """`data.photos.Photos` in memory."""
 
   num_classes, class_names = 7, tuple('abcdefg')
 
@@ -107,7 +107,7 @@ def slow_resized(encoded, side):
   image = Image.open(io.BytesIO(encoded))
   w, h = image.size
   if image.format == 'JPEG' and min(h, w) >= 2 * side:
-    image.draft('RGB', (-(-w // 2), -(-h // 2)))  # see crops.py
+    image.draft('RGB', (-(-w // 2), -(-h // 2)))  # see data/crops.py
   image = np.asarray(image.convert('RGB'))
   if h < w:
     h, w = side, round(w * side / h)
