@@ -1,5 +1,6 @@
 """Data sources: real digits, IDX files good and bad, TFDS, fake."""
 
+import hashlib
 import io
 import pathlib
 import sys
@@ -24,6 +25,16 @@ def idx_directory(tmp_path):
     labels = np.arange(n, dtype=np.uint8) % 10
     write_idx(tmp_path / f'{stem}-labels-idx1-ubyte{end}', labels)
   return tmp_path
+
+
+def test_mnist5k_is_what_it_was():
+  content = hashlib.sha256()
+  for split in ('train', 'test'):
+    source = sources.create('mnist5k', split)
+    content.update(source.images.tobytes() + source.labels.tobytes())
+  assert content.hexdigest() == (
+    '78e680a91a7c7dc5bc34b4b198a6616ee5cb7e3853656980e9477e7c92d9116d'
+  )
 
 
 def test_mnist5k_is_the_documented_split_of_the_packages_digits():
