@@ -111,7 +111,8 @@ def seconds_of_steps(networks, batch, rounds):
   """Prints seconds a step of each network, and ratios over rounds."""
   images = jax.random.normal(jax.random.key(1), (batch, 224, 224, 3))
   labels = jnp.zeros(batch, jnp.int32)
-  steps, times = {}, {name: [] for name in networks}
+  steps = {}
+  times: dict[str, list[float]] = {name: [] for name in networks}
   for name, network in networks.items():
     steps[name] = make_step(network, images, labels)
   for number in range(rounds + 1):

@@ -26,6 +26,7 @@ of the time in which they wait for our input: `time/data_wait_fraction`.
 
 import argparse
 import datetime
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -39,6 +40,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -81,15 +83,13 @@ def make_files(root: pathlib.Path) -> float:
 def ours(root, threads, interpolation='random'):
   """Yields batches as `train_lib` gets them."""
   import input_pipeline  # noqa: PLC0415
-  from data import crops, photos, sources  # noqa: PLC0415
+  from data import crops, folders, photos  # noqa: PLC0415
   from runtime.mesh import all_devices, batch_sharding  # noqa: PLC0415
 
   geometry = crops.create(
     'geometry', SIZE, 'inception', interpolation=interpolation
   )
-  source = photos.Cropped(
-    sources.create('folder', 'train', root), geometry, SIZE, seed=0
-  )
+  source = photos.Cropped(folders.folder('train', root), geometry, SIZE, seed=0)
   yield from input_pipeline.train_batches(
     source,
     BATCH,
@@ -175,13 +175,13 @@ def _cpu_seconds():
 def measure(side: str, root: str, cores: int, seconds: float) -> None:
   """Prints {'rate', 'cpu_ms'} of one side, in this process."""
   os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
-  function = {
+  functions: dict[str, Callable[[str, int], Iterator]] = {
     'ours': ours,
-    'ours, linear': lambda *a: ours(*a, interpolation='linear'),
+    'ours, linear': functools.partial(ours, interpolation='linear'),
     'tf.data': tf_data,
     'torchvision': torchvision,
-  }[side]
-  batches = function(root, cores)
+  }
+  batches = functions[side](root, cores)
   for _ in range(8):  # past what is read ahead while it starts
     next(batches)
   began, cpu, images = time.perf_counter(), _cpu_seconds(), 0
@@ -222,17 +222,17 @@ def step_and_wait(name: str, root: str, batch_size: int) -> dict[str, float]:
     sharding=experiment.batch_sharding,
     threads=config.data.threads,
   )
-  clock, unread = run_log.Clock(batch_size), None
+  clock, losses = run_log.Clock(batch_size), []
   for number, batch in enumerate(clock.waiting(batches)):
     if number == FULL:
-      float(unread['loss'])
+      float(losses[-1])
       clock.start()
     state, metrics = step(state, batch)
-    if unread:  # one step late
-      float(unread['loss'])
-    unread = metrics
+    if losses:  # one step late
+      float(losses[-1])
+    losses.append(metrics['loss'])
     clock.step_done()
-  float(unread['loss'])
+  float(losses[-1])
   return clock.lap()
 
 
@@ -306,7 +306,7 @@ def compare(rounds: int, seconds: float) -> None:
     )
     mine = {}
     for cores in (1, 2):
-      found = {side: [] for side in here}
+      found: dict[str, list[dict[str, float]]] = {side: [] for side in here}
       for _ in range(rounds):
         for side in here:
           found[side].append(_in_process(side, root, cores, seconds))

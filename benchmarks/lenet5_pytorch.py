@@ -114,7 +114,7 @@ def main():
     'torch, contiguous': torch_round(torch.contiguous_format),
     'torch, channels_last': torch_round(torch.channels_last),
   }
-  rates = {name: [] for name in sides}
+  rates: dict[str, list[float]] = {name: [] for name in sides}
   for i in range(ROUNDS + 1):
     for name, run in sides.items():
       began = time.perf_counter()
@@ -126,7 +126,7 @@ def main():
       f'{name:22s}{statistics.median(values):8,.0f} images/s '
       f'({min(values):,.0f} to {max(values):,.0f})'
     )
-  best = np.maximum(*[rates[n] for n in sides if n != 'ours'])
+  best = np.max([rates[n] for n in sides if n != 'ours'], axis=0)
   ratios = np.array(rates['ours']) / best
   print(
     f'ratio ours / PyTorch  {np.median(ratios):.2f} '

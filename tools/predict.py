@@ -97,8 +97,8 @@ def lines(names, found, class_names, protocol, as_json) -> list[str]:
         json.dumps({'image': name, 'protocol': protocol, 'top': top})
       )
     else:
-      top = ', '.join(f'{class_names[i]} {row[i]:.1%}' for i in best)
-      result.append(f'{name}: {top}')
+      shown = ', '.join(f'{class_names[i]} {row[i]:.1%}' for i in best)
+      result.append(f'{name}: {shown}')
   return result
 
 
