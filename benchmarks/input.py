@@ -41,6 +41,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -222,7 +223,8 @@ def step_and_wait(name: str, root: str, batch_size: int) -> dict[str, float]:
     sharding=experiment.batch_sharding,
     threads=config.data.threads,
   )
-  clock, losses = run_log.Clock(batch_size), []
+  clock = run_log.Clock(batch_size)
+  losses: list[Any] = []
   for number, batch in enumerate(clock.waiting(batches)):
     if number == FULL:
       float(losses[-1])
