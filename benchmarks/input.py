@@ -45,6 +45,8 @@ from typing import Any
 
 import numpy as np
 
+from tools import usage
+
 BATCH, SIZE, FILES = 128, 224, 256
 # A channel of a pixel: a byte, or float32 where the host normalises.
 SIDES = {
@@ -350,13 +352,19 @@ def on_paper(measured: dict[int, list[dict[str, float]]]) -> list[str]:
 
 def main() -> None:
   """Compares; with --side measures one, for `compare`."""
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  parser = usage.parser(__name__)
+  parser.add_argument(
+    '--rounds', type=int, default=3, help='of all sides (%(default)s)'
   )
-  parser.add_argument('--rounds', type=int, default=3)
-  parser.add_argument('--seconds', type=float, default=5.0)
-  parser.add_argument('--waiting', action='store_true')
-  parser.add_argument('--batch', type=int, default=16, help='of --waiting')
+  parser.add_argument(
+    '--seconds', type=float, default=5.0, help='of a side (%(default)s)'
+  )
+  parser.add_argument(
+    '--waiting', action='store_true', help='measures train steps instead'
+  )
+  parser.add_argument(
+    '--batch', type=int, default=16, help='of --waiting (%(default)s)'
+  )
   parser.add_argument('--side', choices=list(SIDES), help=argparse.SUPPRESS)
   parser.add_argument('--root', help=argparse.SUPPRESS)
   parser.add_argument('--cores', type=int, help=argparse.SUPPRESS)

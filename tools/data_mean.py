@@ -185,4 +185,4 @@ def main(config: ConfigDict, _: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, [command.OUT, _IMAGES])

@@ -1,4 +1,4 @@
-"""Says what is on images, by a trained network.
+r"""Says what is on images, by a trained network.
 
     python -m tools.predict --config=configs/vgg.py --workdir=DIR IMAGE|DIR|-
     python -m tools.predict --config=configs/alexnet.py:variant=bvlc_alexnet \
@@ -23,7 +23,7 @@ from evaluation import inference, protocols
 from runtime import command_line, compile_cache
 from tools import command
 
-_PROTOCOL = flags.DEFINE_string('protocol', '', 'see protocols.py')
+_PROTOCOL = flags.DEFINE_string('protocol', '', 'see evaluation/protocols.py')
 _JSON = flags.DEFINE_bool('json', False, 'an object a line, for programs')
 _EXTENSIONS = ('.jpg', '.jpeg', '.png')
 _TOP = 5
@@ -124,4 +124,5 @@ def main(config: ConfigDict, arguments: list[str]) -> int:
 
 
 if __name__ == '__main__':
-  command.run(main, stray=True)
+  options = [command_line.WORKDIR, command.CLASSES, _PROTOCOL, _JSON]
+  command.run(main, options, stray='IMAGE|DIR|-')

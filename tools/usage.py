@@ -18,7 +18,7 @@ def parser(name: str) -> argparse.ArgumentParser:
     name: `__name__` of the module.
   """
   module = sys.modules[name]
-  spec = module.__spec__  # has the module's name where __name__ is '__main__'
+  spec = module.__spec__  # has the name under which Python was asked for it
   return argparse.ArgumentParser(
     prog=f'python -m {spec.name if spec else name}',
     description=module.__doc__,
