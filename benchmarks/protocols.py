@@ -69,7 +69,9 @@ def measure(
 def main() -> None:
   """Prints both and their ratio."""
   parser = usage.parser(__name__)
-  parser.add_argument('--network', default='vgg_d', help='(%(default)s)')
+  parser.add_argument(
+    '--network', default='vgg_d', help='of the zoo (%(default)s)'
+  )
   parser.add_argument(
     '--width', type=float, default=1.0, help='of its channels (%(default)s)'
   )
