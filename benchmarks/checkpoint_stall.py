@@ -6,7 +6,6 @@
 digests and copies the state; the disk is written in the background.
 """
 
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,11 +16,17 @@ from absl import logging
 from configs import vgg
 from experiment import create_experiment
 from runtime import checkpoints
+from tools import usage
 from training.state import create_state
 
 
 def main() -> None:
   """Prints seconds, of three saves."""
+  parser = usage.parser(__name__)
+  parser.add_argument(
+    'directory', nargs='?', help="on the disk to write to; by default /tmp's"
+  )
+  args = parser.parse_args()
   logging.set_verbosity(logging.ERROR)
   config = vgg.get_config('')
   config.data.name = 'fake'
@@ -33,10 +38,9 @@ def main() -> None:
   state = jax.block_until_ready(create_state(create_experiment(config)))
   size = sum(x.nbytes for x in jax.tree.leaves(state))
   print(f'{config.model.name}: {size / 1e9:.2f} GB')
-  with tempfile.TemporaryDirectory(
-    dir=sys.argv[1] if sys.argv[1:] else None
-  ) as d:
-    store = checkpoints.Checkpoints(Path(d) / 'checkpoints', 1, 0)
+  with tempfile.TemporaryDirectory(dir=args.directory) as directory:
+    place = Path(directory) / 'checkpoints'
+    store = checkpoints.Checkpoints(place, 1, 0)
     for step in range(1, 4):
       start = time.perf_counter()
       checkpoints.manifest(state)

@@ -10,7 +10,6 @@ Steps take turns in one process; the ratio is the median over pairs of rounds,
 above 1 where ours is faster.
 """
 
-import argparse
 import functools
 import statistics
 import tempfile
@@ -23,6 +22,7 @@ import optax
 from jax.typing import DTypeLike
 
 import zoo
+from tools import usage
 
 STAGES = {50: (3, 4, 6, 3), 152: (3, 8, 36, 3)}
 
@@ -111,7 +111,8 @@ def seconds_of_steps(networks, batch, rounds):
   """Prints seconds a step of each network, and ratios over rounds."""
   images = jax.random.normal(jax.random.key(1), (batch, 224, 224, 3))
   labels = jnp.zeros(batch, jnp.int32)
-  steps, times = {}, {name: [] for name in networks}
+  steps = {}
+  times: dict[str, list[float]] = {name: [] for name in networks}
   for name, network in networks.items():
     steps[name] = make_step(network, images, labels)
   for number in range(rounds + 1):
@@ -155,10 +156,16 @@ def seconds_to_compile(networks, batch, directory):
 
 def main():
   """See the module's docstring."""
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument('--batch', type=int, default=16)
-  parser.add_argument('--rounds', type=int, default=3)
-  parser.add_argument('--compile', action='store_true')
+  parser = usage.parser(__name__)
+  parser.add_argument(
+    '--batch', type=int, default=16, help='images a step (%(default)s)'
+  )
+  parser.add_argument(
+    '--rounds', type=int, default=3, help='steps of each side (%(default)s)'
+  )
+  parser.add_argument(
+    '--compile', action='store_true', help='seconds to compile instead'
+  )
   args = parser.parse_args()
   group = {'bn_group': args.batch}
   if args.compile:

@@ -26,6 +26,7 @@ of the time in which they wait for our input: `time/data_wait_fraction`.
 
 import argparse
 import datetime
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -39,8 +40,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+
+from tools import usage
 
 BATCH, SIZE, FILES = 128, 224, 256
 # A channel of a pixel: a byte, or float32 where the host normalises.
@@ -81,15 +86,13 @@ def make_files(root: pathlib.Path) -> float:
 def ours(root, threads, interpolation='random'):
   """Yields batches as `train_lib` gets them."""
   import input_pipeline  # noqa: PLC0415
-  from data import crops, photos, sources  # noqa: PLC0415
+  from data import crops, folders, photos  # noqa: PLC0415
   from runtime.mesh import all_devices, batch_sharding  # noqa: PLC0415
 
   geometry = crops.create(
     'geometry', SIZE, 'inception', interpolation=interpolation
   )
-  source = photos.Cropped(
-    sources.create('folder', 'train', root), geometry, SIZE, seed=0
-  )
+  source = photos.Cropped(folders.folder('train', root), geometry, SIZE, seed=0)
   yield from input_pipeline.train_batches(
     source,
     BATCH,
@@ -175,13 +178,13 @@ def _cpu_seconds():
 def measure(side: str, root: str, cores: int, seconds: float) -> None:
   """Prints {'rate', 'cpu_ms'} of one side, in this process."""
   os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
-  function = {
+  functions: dict[str, Callable[[str, int], Iterator]] = {
     'ours': ours,
-    'ours, linear': lambda *a: ours(*a, interpolation='linear'),
+    'ours, linear': functools.partial(ours, interpolation='linear'),
     'tf.data': tf_data,
     'torchvision': torchvision,
-  }[side]
-  batches = function(root, cores)
+  }
+  batches = functions[side](root, cores)
   for _ in range(8):  # past what is read ahead while it starts
     next(batches)
   began, cpu, images = time.perf_counter(), _cpu_seconds(), 0
@@ -223,17 +226,18 @@ def step_and_wait(name: str, root: str, batch_size: int) -> dict[str, float]:
     sharding=experiment.batch_sharding,
     threads=config.data.threads,
   )
-  clock, unread = run_log.Clock(batch_size), None
+  clock = run_log.Clock(batch_size)
+  losses: list[Any] = []
   for number, batch in enumerate(clock.waiting(batches)):
     if number == FULL:
-      float(unread['loss'])
+      float(losses[-1])
       clock.start()
     state, metrics = step(state, batch)
-    if unread:  # one step late
-      float(unread['loss'])
-    unread = metrics
+    if losses:  # one step late
+      float(losses[-1])
+    losses.append(metrics['loss'])
     clock.step_done()
-  float(unread['loss'])
+  float(losses[-1])
   return clock.lap()
 
 
@@ -307,7 +311,7 @@ def compare(rounds: int, seconds: float) -> None:
     )
     mine = {}
     for cores in (1, 2):
-      found = {side: [] for side in here}
+      found: dict[str, list[dict[str, float]]] = {side: [] for side in here}
       for _ in range(rounds):
         for side in here:
           found[side].append(_in_process(side, root, cores, seconds))
@@ -349,13 +353,19 @@ def on_paper(measured: dict[int, list[dict[str, float]]]) -> list[str]:
 
 def main() -> None:
   """Compares; with --side measures one, for `compare`."""
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  parser = usage.parser(__name__)
+  parser.add_argument(
+    '--rounds', type=int, default=3, help='of all sides (%(default)s)'
   )
-  parser.add_argument('--rounds', type=int, default=3)
-  parser.add_argument('--seconds', type=float, default=5.0)
-  parser.add_argument('--waiting', action='store_true')
-  parser.add_argument('--batch', type=int, default=16, help='of --waiting')
+  parser.add_argument(
+    '--seconds', type=float, default=5.0, help='of a side (%(default)s)'
+  )
+  parser.add_argument(
+    '--waiting', action='store_true', help='measures train steps instead'
+  )
+  parser.add_argument(
+    '--batch', type=int, default=16, help='of --waiting (%(default)s)'
+  )
   parser.add_argument('--side', choices=list(SIDES), help=argparse.SUPPRESS)
   parser.add_argument('--root', help=argparse.SUPPRESS)
   parser.add_argument('--cores', type=int, help=argparse.SUPPRESS)

@@ -7,7 +7,6 @@ photographs of 375x500 in memory, random weights; compiled before the clock
 starts.
 """
 
-import argparse
 import time
 
 import cv2
@@ -20,6 +19,7 @@ from configs import default
 from data import preprocess
 from evaluation import protocols, scoring
 from evaluation.scoring import Network
+from tools import usage
 
 
 def make_network(name: str, width: float) -> Network:
@@ -69,12 +69,22 @@ def measure(
 
 def main() -> None:
   """Prints both and their ratio."""
-  parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-  parser.add_argument('--network', default='vgg_d')
-  parser.add_argument('--width', type=float, default=1.0)
-  parser.add_argument('--scales', default='256', help='with commas between')
-  parser.add_argument('--images', type=int, default=2)
-  parser.add_argument('--batch_size', type=int, default=8)
+  parser = usage.parser(__name__)
+  parser.add_argument(
+    '--network', default='vgg_d', help='of the zoo (%(default)s)'
+  )
+  parser.add_argument(
+    '--width', type=float, default=1.0, help='of its channels (%(default)s)'
+  )
+  parser.add_argument(
+    '--scales', default='256', help='with commas between (%(default)s)'
+  )
+  parser.add_argument(
+    '--images', type=int, default=2, help='how many (%(default)s)'
+  )
+  parser.add_argument(
+    '--batch_size', type=int, default=8, help='of a pass (%(default)s)'
+  )
   args = parser.parse_args()
   scales = tuple(int(s) for s in args.scales.split(','))
   network = make_network(args.network, args.width)

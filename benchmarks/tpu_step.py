@@ -10,8 +10,6 @@ L2 in the loss. Ours is `resnet50_v1_5`, the same network, with batch statistics
 of 32 and of 128 images. 128 images a chip.
 """
 
-import argparse
-
 from tools import compile_for  # first: it sets the environment
 
 import jax  # isort: skip
@@ -22,6 +20,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from benchmarks.flax_resnet import STAGES, Example
 from configs import resnet
+from tools import usage
 
 BATCH = 128
 
@@ -95,14 +94,19 @@ def main() -> None:
     'ours128': lambda topology: ours(topology, 128),
     'flax': flax_example,
   }
-  parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-  parser.add_argument('sides', nargs='*', default=list(sides))
-  parser.add_argument('--topology', default='v5e:4x4')
+  parser = usage.parser(__name__)
+  parser.add_argument(
+    'sides', nargs='*', metavar='SIDE', help=f'{", ".join(sides)}; all'
+  )
+  parser.add_argument(
+    '--topology', default='v5e:4x4', help='CHIP:SHAPE of the pod (%(default)s)'
+  )
   args = parser.parse_args()
-  for side in args.sides:
-    print(f'== {side}, jax {jax.__version__}')
-    report = sides[side](args.topology)
-    print(compile_for.describe(report, args.topology), flush=True)
+  with usage.errors():
+    for side in args.sides or sides:
+      print(f'== {side}, jax {jax.__version__}')
+      report = sides[side](args.topology)
+      print(compile_for.describe(report, args.topology), flush=True)
 
 
 if __name__ == '__main__':

@@ -4,10 +4,9 @@ r"""Says what data a config would read, and shows what training would see.
       --config.data.name=folder --config.data.dir=DIR [--out=sheet.png]
 
 Counts of images and classes, the smallest and the largest class, a sample of
-each split through its geometry. With --out, a
-picture: three rows of training crops, one image a column and its class above,
-then a row of evaluation crops. Flips and colours are not in it: they happen on
-the device.
+each split through its geometry. With --out, a picture: three rows of training
+crops, one image a column and its class above, then a row of evaluation crops.
+Flips and colours are not in it: they happen on the device.
 """
 
 import time
@@ -139,4 +138,4 @@ def main(config: ConfigDict, _: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, [command.OUT])

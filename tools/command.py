@@ -1,6 +1,8 @@
 """How the tools run that take a config as main.py does."""
 
-from collections.abc import Callable
+import argparse
+import sys
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict
@@ -8,20 +10,30 @@ from ml_collections import ConfigDict
 import config_lib
 from errors import UserError
 from runtime import command_line
+from tools import usage
 
 # Here, since absl refuses a flag that two tools define.
 OUT = flags.DEFINE_string('out', '', 'the file to write')
 CLASSES = flags.DEFINE_string('classes', '', 'file with a class name a line')
 
 
-def run(do: Callable[[ConfigDict, list[str]], int | None], stray=False) -> None:
+def run(
+  do: Callable[[ConfigDict, list[str]], int | None],
+  options: Sequence[flags.FlagHolder] = (),
+  stray: str = '',
+) -> None:
   """Parses the flags, calls `do`, and exits; with 2 after a UserError.
 
   Args:
     do: gets the config and the arguments that are no flags; may return an exit
-      code.
-    stray: whether there may be such arguments.
+      code. The docstring of its module is the text of --help.
+    options: flags that it reads beside --config, for --help.
+    stray: what arguments that are no flags stand for; empty: there are none.
   """
+  # Absl's own --help lists the flags of all modules, and exits with 1.
+  if command_line.asks_for_help(sys.argv):
+    _parser(do, options, stray).print_help()
+    sys.exit()
 
   def main(argv):
     logging.set_verbosity(logging.FATAL)  # Orbax narrates what it reads
@@ -31,9 +43,33 @@ def run(do: Callable[[ConfigDict, list[str]], int | None], stray=False) -> None:
       command_line.fail(error)
 
   def parse(argv):
-    return command_line.parse(argv, config_lib.make_room, stray=stray)
+    return command_line.parse(argv, config_lib.make_room, stray=bool(stray))
 
   app.run(main, flags_parser=parse)
+
+
+def _parser(do, options, stray) -> argparse.ArgumentParser:
+  """Returns a parser that prints the help that argparse would print."""
+  parser = usage.parser(do.__module__)
+  if stray:
+    parser.add_argument(stray, nargs='*')
+  _add(parser, command_line.CONFIG, required=True)
+  parser.add_argument(
+    '--config.FIELD', metavar='VALUE', help='any field of configs/default.py'
+  )
+  for option in options:
+    _add(parser, option)
+  return parser
+
+
+def _add(parser, holder, **more):
+  flag = flags.FLAGS[holder.name]
+  text = flag.help.replace('%', '%%')
+  if flag.boolean:
+    more['action'] = 'store_true'
+  elif flag.default:
+    text += f' ({flag.default})'
+  parser.add_argument(f'--{flag.name}', help=text, **more)
 
 
 def check(config: ConfigDict) -> None:

@@ -38,8 +38,10 @@ from tools import command
 from training.state import abstract_state
 from training.train_step import make_train_step
 
-_TOPOLOGY = flags.DEFINE_string('topology', 'v5e:4x4', 'CHIP:SHAPE')
-_BATCH = flags.DEFINE_integer('batch_per_chip', 0, "0: the config's batch")
+_TOPOLOGY = flags.DEFINE_string('topology', 'v5e:4x4', 'CHIP:SHAPE of the pod')
+_BATCH = flags.DEFINE_integer(
+  'batch_per_chip', 0, "images; 0: the config's batch"
+)
 
 
 class Chip(NamedTuple):
@@ -218,4 +220,4 @@ def main(config: ConfigDict, _: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, [_TOPOLOGY, _BATCH])

@@ -41,9 +41,17 @@ _CHUNK = 32  # images that a thread reads at once
 class Sums(NamedTuple):
   """Sums over images, int64."""
 
-  count: int
+  images: int
   pixels: np.ndarray  # [H, W, C], of values
   products: np.ndarray  # [C, C], over pixels, of values of two channels
+
+  def plus(self, other: 'Sums') -> 'Sums':
+    """Returns the sums over the images of both."""
+    return Sums(
+      self.images + other.images,
+      self.pixels + other.pixels,
+      self.products + other.products,
+    )
 
 
 class Statistics(NamedTuple):
@@ -75,12 +83,12 @@ def sums_of(images: np.ndarray) -> Sums:
 def statistics(sums: Sums) -> Statistics:
   """Returns means and covariances, rounded once."""
   height, width, _ = sums.pixels.shape
-  points = sums.count * height * width
+  points = sums.images * height * width
   # Python's whole numbers have no largest one: nothing cancels.
   total = sums.pixels.sum((0, 1)).astype(object)
   spread_of = points * sums.products.astype(object) - np.outer(total, total)
   return Statistics(
-    sums.pixels / sums.count,
+    sums.pixels / sums.images,
     (total / points).astype(np.float64),
     (spread_of / points**2).astype(np.float64),
   )
@@ -106,8 +114,8 @@ def collect(source: Source, size: int, number: int = 0) -> Statistics:
   total = Sums(0, np.zeros(shape, np.int64), np.zeros(shape[-1:] * 2, np.int64))
   with Progress(len(indices)) as progress:
     for part in _parts(source, indices, size):
-      total = Sums(*(a + b for a, b in zip(total, part)))
-      progress.add(part.count)
+      total = total.plus(part)
+      progress.add(part.images)
   return statistics(total)
 
 
@@ -177,4 +185,4 @@ def main(config: ConfigDict, _: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, [command.OUT, _IMAGES])

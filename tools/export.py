@@ -114,4 +114,4 @@ def main(config: ConfigDict, _: list[str]) -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, [command_line.WORKDIR, command.OUT, command.CLASSES])

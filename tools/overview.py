@@ -1,9 +1,15 @@
-"""All networks in one page and one picture: see tools.summarize."""
+"""Prints docs/zoo.md, all networks in one page, or draws a picture of them.
+
+    python -m tools.overview > docs/zoo.md
+    python -m tools.overview --chart=docs/ilsvrc.png
+
+Counts are those of tools.summarize. The picture needs pip install matplotlib.
+"""
 
 from typing import NamedTuple
 
 import zoo
-from tools import summarize
+from tools import summarize, usage
 
 
 class Reported(NamedTuple):
@@ -59,10 +65,10 @@ def page() -> str:
   lines = [
     '# The networks',
     '',
-    'Written by `python -m tools.summarize --page > docs/zoo.md`. Parameters',
-    'and multiply-accumulates (MACs) are counted on the network itself, for',
-    "one image of the paper's size; activations are floats of 4 bytes, counted",
-    'as `python -m tools.summarize NAME` counts. GoogLeNet is counted with its',
+    'Written by `python -m tools.overview > docs/zoo.md`. Parameters and',
+    'multiply-accumulates (MACs) are counted on the network itself, for one',
+    "image of the paper's size; activations are floats of 4 bytes, counted as",
+    '`python -m tools.summarize NAME` counts. GoogLeNet is counted with its',
     'auxiliary heads. Errors are those that the papers report (%, top-1 /',
     'top-5 on the ImageNet validation set unless said), not what this code has',
     'reached.',
@@ -111,11 +117,18 @@ def page() -> str:
 
 
 def chart(path: str) -> None:
-  """Draws depth, error and parameters of the ILSVRC networks over the years."""
-  import matplotlib  # noqa: PLC0415
+  """Draws depth, error and parameters of the ILSVRC networks over the years.
 
-  matplotlib.use('Agg')
-  from matplotlib import pyplot  # noqa: PLC0415
+  Raises:
+    UserError: matplotlib is not installed.
+    OSError: the file cannot be written.
+    ValueError: its ending is no format of matplotlib's.
+  """
+  with usage.needs('matplotlib'):
+    import matplotlib  # noqa: PLC0415
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot  # noqa: PLC0415
 
   figure, axes = pyplot.subplots(figsize=(9, 5), layout='constrained')
   labels = [f'{label}\n{year}' for _, label, year, _, _ in _ILSVRC]
@@ -133,3 +146,23 @@ def chart(path: str) -> None:
   axes.spines[['top', 'right']].set_visible(False)
   axes.set_title('ImageNet classification (ILSVRC), as the papers report')
   figure.savefig(path, dpi=120)
+
+
+def main(arguments: list[str] | None = None) -> None:
+  """Prints the page, or draws the picture."""
+  parser = usage.parser(__name__)
+  parser.add_argument(
+    '--chart',
+    metavar='FILE.png',
+    help='draws the networks of ILSVRC over the years, and prints no page',
+  )
+  args = parser.parse_args(arguments)
+  with usage.errors(OSError, ValueError):
+    if args.chart:
+      chart(args.chart)
+    else:
+      print(page())
+
+
+if __name__ == '__main__':
+  main()

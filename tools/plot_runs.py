@@ -6,12 +6,11 @@
 Needs pip install matplotlib. The label of a curve is its directory's name.
 """
 
-import argparse
 import json
 import pathlib
-import sys
 
 from runtime import storage
+from tools import usage
 
 
 def read(workdir: str, metric: str) -> tuple[list[int], list[float]]:
@@ -32,8 +31,13 @@ def read(workdir: str, metric: str) -> tuple[list[int], list[float]]:
 
 
 def draw(workdirs: list[str], metric: str, out: str) -> None:
-  """Writes the picture; raises as `read` before anything is written."""
-  import matplotlib.pyplot as plt  # noqa: PLC0415  optional
+  """Writes the picture; raises as `read` before anything is written.
+
+  Raises:
+    UserError: matplotlib is not installed.
+  """
+  with usage.needs('matplotlib'):
+    import matplotlib.pyplot as plt  # noqa: PLC0415
 
   curves = {pathlib.Path(w).name: read(w, metric) for w in workdirs}
   figure, axes = plt.subplots(figsize=(6, 4), layout='constrained')
@@ -47,17 +51,17 @@ def draw(workdirs: list[str], metric: str, out: str) -> None:
 
 def main():
   """See the module's docstring."""
-  parser = argparse.ArgumentParser(description=__doc__)
+  parser = usage.parser(__name__)
   parser.add_argument('workdirs', nargs='+', metavar='WORKDIR')
-  parser.add_argument('--metric', default='train/loss')
-  parser.add_argument('--out', required=True)
+  parser.add_argument(
+    '--metric', default='train/loss', help='of metrics.jsonl (%(default)s)'
+  )
+  parser.add_argument(
+    '--out', required=True, metavar='FILE.png', help='the picture to write'
+  )
   args = parser.parse_args()
-  try:
+  with usage.errors(OSError, ValueError):
     draw(args.workdirs, args.metric, args.out)
-  except ImportError:
-    sys.exit('error: drawing needs pip install matplotlib')
-  except (OSError, ValueError) as error:
-    sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':

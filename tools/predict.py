@@ -1,4 +1,4 @@
-"""Says what is on images, by a trained network.
+r"""Says what is on images, by a trained network.
 
     python -m tools.predict --config=configs/vgg.py --workdir=DIR IMAGE|DIR|-
     python -m tools.predict --config=configs/alexnet.py:variant=bvlc_alexnet \
@@ -97,8 +97,8 @@ def lines(names, found, class_names, protocol, as_json) -> list[str]:
         json.dumps({'image': name, 'protocol': protocol, 'top': top})
       )
     else:
-      top = ', '.join(f'{class_names[i]} {row[i]:.1%}' for i in best)
-      result.append(f'{name}: {top}')
+      shown = ', '.join(f'{class_names[i]} {row[i]:.1%}' for i in best)
+      result.append(f'{name}: {shown}')
   return result
 
 
@@ -124,4 +124,5 @@ def main(config: ConfigDict, arguments: list[str]) -> int:
 
 
 if __name__ == '__main__':
-  command.run(main, stray=True)
+  options = [command_line.WORKDIR, command.CLASSES, _PROTOCOL, _JSON]
+  command.run(main, options, stray='IMAGE|DIR|-')

@@ -23,7 +23,6 @@ import json
 import multiprocessing
 import os
 import pathlib
-import sys
 import threading
 import time
 
@@ -31,7 +30,7 @@ import numpy as np
 
 from errors import DISK_FULL, UserError
 from runtime.progress import Progress
-from tools import imagenet_index
+from tools import imagenet_index, usage
 from tools.imagenet_index import COUNTS, Labels
 from tools.imagenet_shards import Shard, plan, shard_name, write, write_shard
 
@@ -170,13 +169,8 @@ def write_metadata(place: pathlib.Path) -> None:
 
 
 def _labels() -> Labels:
-  try:
+  with usage.needs('tensorflow-datasets importlib_resources'):
     import tensorflow_datasets as tfds  # noqa: PLC0415
-  except ImportError as error:
-    raise UserError(
-      f'needs a package ({error}): pip install tensorflow-datasets '
-      'importlib_resources; TensorFlow is not needed'
-    ) from None
   folder = tfds.core.tfds_path('datasets/imagenet2012')
   words, validation = (
     (folder / name).read_text().split()
@@ -218,9 +212,7 @@ def prepare(args: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
   """See the module's docstring."""
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  parser = usage.parser(__name__)
   parser.add_argument('--out', required=True, help='TFDS data_dir to write')
   for split in ('train', 'val'):
     either = parser.add_mutually_exclusive_group()
@@ -228,28 +220,34 @@ def main(arguments: list[str] | None = None) -> None:
     either.add_argument(
       f'--{split}_dir', help='CLASS/NAME.JPEG; val may be flat'
     )
-  parser.add_argument('--shorter_side', type=int, default=0, metavar='PIXELS')
-  parser.add_argument('--exclude', metavar='FILE')
-  parser.add_argument('--processes', type=int, default=os.cpu_count())
-  parser.add_argument('--shard_mb', type=int, default=128, help='about')
+  parser.add_argument(
+    '--shorter_side', type=int, default=0, metavar='PIXELS',
+    help='to resize larger images to; 0: none',
+  )  # fmt: skip
+  parser.add_argument(
+    '--exclude', metavar='FILE', help='names of images, one a line'
+  )
+  parser.add_argument(
+    '--processes',
+    type=int,
+    default=os.cpu_count(),
+    help='at a time (%(default)s)',
+  )
+  parser.add_argument(
+    '--shard_mb', type=int, default=128, help='of a file, about (%(default)s)'
+  )
   args = parser.parse_args(arguments)
-  try:
-    prepare(args)
-  except UserError as error:
-    _fail(str(error))
-  except OSError as error:
-    # Of the output: what cannot be read is a UserError already.
-    place = error.filename or args.out
-    free = 'Free some space; the' if error.errno in DISK_FULL else 'The'
-    _fail(
-      f'{place}: {error.strerror or error}. {free} same command goes on from '
-      'the shards that are whole'
-    )
-
-
-def _fail(reason):
-  print(f'error: {reason}', file=sys.stderr)
-  sys.exit(UserError.EXIT_CODE)
+  with usage.errors():
+    try:
+      prepare(args)
+    except OSError as error:
+      # Of the output: what cannot be read is a UserError already.
+      place = error.filename or args.out
+      free = 'Free some space; the' if error.errno in DISK_FULL else 'The'
+      raise UserError(
+        f'{place}: {error.strerror or error}. {free} same command goes on from '
+        'the shards that are whole'
+      ) from error
 
 
 if __name__ == '__main__':

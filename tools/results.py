@@ -8,16 +8,15 @@ counts for a row if network, data, recipe, protocol, scales and number of
 networks are the same, and all images of the split were counted.
 """
 
-import argparse
 import importlib
 import json
 import pathlib
 import re
-import sys
 from typing import Any
 
 from errors import UserError
 from runtime import workdir as workdir_lib
+from tools import usage
 from tools.reported import ROWS, Row
 
 _HEADER = """# Results
@@ -201,13 +200,11 @@ def _others(found):
 
 def main(arguments: list[str] | None = None) -> None:
   """Prints the page."""
-  parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+  parser = usage.parser(__name__)
   parser.add_argument('folders', nargs='*', help='with result files')
-  try:
-    print(page(read(parser.parse_args(arguments).folders)), end='')
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(UserError.EXIT_CODE)
+  args = parser.parse_args(arguments)
+  with usage.errors():
+    print(page(read(args.folders)), end='')
 
 
 if __name__ == '__main__':

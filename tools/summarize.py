@@ -4,25 +4,27 @@
     python -m tools.summarize vgg_d --input=320x256 --json
     python -m tools.summarize --compare googlenet googlenet_naive
     python -m tools.summarize --inception
-    python -m tools.summarize --page > docs/zoo.md
-    python -m tools.summarize --chart=docs/ilsvrc.png
 
 Columns: output shape; parameters; multiply-accumulates (without biases);
 activation floats and bytes of one image, each map once and ReLU, normalisation
-and concatenation in place (the count of Stanford's CS231n notes).
+and concatenation in place (the count of Stanford's CS231n notes). Without a
+name it lists the networks. Of a network that is not in the zoo, in Python:
+
+    print(summarize.as_text(summarize.rows_of(module, (224, 224, 3))))
 """
 
-import argparse
+import collections
 import json
 import math
-import sys
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 
 import zoo
+from tools import usage
 from zoo import layers
 from zoo.googlenet import TABLE_1
 
@@ -34,8 +36,8 @@ class Row(NamedTuple):
   output: tuple[int, ...]
   weights: int
   biases: int
-  norm: int  # scale and offset of batch normalisation
-  macs: int
+  norm: int  # scale and offset of normalisation, and what else is learned
+  macs: int  # each weight once at every position of the output
   activations: int
 
   @property
@@ -66,35 +68,95 @@ def rows(
     num_classes = 1000 if height > 32 else 10
   height, width = size or (height, width)
   network = zoo.create(name, num_classes=num_classes, **overrides)
+  return rows_of(network, (height, width, channels))
+
+
+def rows_of(network: nn.Module, image_shape: tuple[int, ...]) -> list[Row]:
+  """Returns the layers of any Linen module that takes images alone.
+
+  A row is a `zoo.layers.Layer` with all that is in it, or another module that
+  has parameters of its own, such as `nn.Conv`. Parameters that are used twice
+  count once; those that no call of their module uses have a row at the end.
+
+  Args:
+    network: is called as `network(images)`.
+    image_shape: of one image.
+
+  Raises:
+    ValueError: from the network, of an image that it cannot take.
+  """
   calls: list[tuple[nn.Module, tuple[int, ...]]] = []
+  running: set[tuple[str, ...]] = set()
 
   def watch(function, args, kwargs, context):
+    path = context.module.path
+    # A call inside that of the same module: of its superclass, or of what
+    # nn.remat wraps.
+    if context.method_name != '__call__' or path in running:
+      return function(*args, **kwargs)
+    running.add(path)
     out = function(*args, **kwargs)
-    module = context.module
-    if isinstance(module, layers.Layer) and context.method_name == '__call__':
-      calls.append((module, out.shape[1:]))
+    running.remove(path)
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(out)]
+    calls.append((context.module, shapes[0][1:] if shapes else ()))
     return out
 
-  image = jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)
+  image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
   with nn.intercept_methods(watch):
-    params = jax.eval_shape(network.init, jax.random.key(0), image)['params']
-  first = Row('input', image.shape[1:], 0, 0, 0, 0, math.prod(image.shape))
-  return [first, *(_row(module, out, params) for module, out in calls)]
+    variables = jax.eval_shape(network.init, jax.random.key(0), image)
+  whole = {m.path for m, _ in calls if isinstance(m, layers.Layer)}
+  owned = _owned(nn.unbox(variables.get('params', {})), whole)
+  return [
+    Row('input', image.shape[1:], 0, 0, 0, 0, math.prod(image.shape)),
+    *_rows_of_calls(calls, whole, owned),
+  ]
 
 
-def _row(module, out, params):
-  own = params
-  for part in module.path:
-    own = own.get(part, {})
-  sizes = {k: v.size for k, v in own.items() if not isinstance(v, dict)}
-  norm = sum(v.size for v in jax.tree.leaves(own)) - sum(sizes.values())
+def _owned(params, whole):
+  """Returns sizes of parameters by name, by the path of a row's module.
+
+  Normalisation inside of a Layer, of which `whole` has the paths, is a
+  parameter of the Layer.
+  """
+  direct: dict[tuple[str, ...], dict[str, int]] = collections.defaultdict(dict)
+  for (*path, name), leaf in traverse_util.flatten_dict(params).items():
+    direct[tuple(path)][name] = leaf.size
+  owned: dict[tuple[str, ...], dict[str, int]] = collections.defaultdict(dict)
+  for path, sizes in direct.items():
+    around = [path[:n] for n in range(len(path)) if path[:n] in whole]
+    if around and path not in whole and 'kernel' not in sizes:
+      inner = '/'.join(path[len(around[-1]) :])
+      owned[around[-1]][inner] = sum(sizes.values())
+    else:
+      owned[path].update(sizes)
+  return owned
+
+
+def _rows_of_calls(calls, whole, owned):
+  counted = set()
+  for module, out in calls:
+    path = module.path
+    if path not in whole and path not in owned:
+      continue
+    name = '/'.join(path) or type(module).__name__
+    fixed = getattr(module, 'fixed_weights', 0)
+    row = _row(name, out, owned.get(path, {}), fixed)
+    yield row._replace(weights=0, biases=0, norm=0) if path in counted else row
+    counted.add(path)
+  for path, sizes in owned.items():
+    if path not in counted:
+      yield _row('/'.join(path), (), sizes)._replace(macs=0, activations=0)
+
+
+def _row(name, out, sizes, fixed_weights=0):
   weights = sizes.get('kernel', 0)
-  # A weight is used once at every position, shared or not.
-  uses = weights or getattr(module, 'fixed_weights', 0)
-  macs = uses * math.prod(out[:-1])
+  normalises = 'scale' in sizes and not weights  # in place
+  biases = 0 if normalises else sizes.get('bias', 0)
   return Row(
-    '/'.join(module.path), out, weights, sizes.get('bias', 0), norm, macs,
-    math.prod(out),
+    name, out, weights, biases, sum(sizes.values()) - weights - biases,
+    # A weight is used once at every position, shared or not.
+    macs=(weights or fixed_weights) * math.prod(out[:-1]),
+    activations=0 if normalises else math.prod(out),
   )  # fmt: skip
 
 
@@ -181,29 +243,22 @@ def _size(text: str) -> tuple[int, int]:
 
 def main(arguments: list[str] | None = None) -> None:
   """Prints what the arguments ask for."""
-  parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+  parser = usage.parser(__name__)
   parser.add_argument('name', nargs='?', help='a network of the zoo')
   parser.add_argument('--input', type=_size, help='HEIGHTxWIDTH of the image')
   parser.add_argument('--json', action='store_true', help='for programs')
-  parser.add_argument('--compare', nargs=2, metavar='NAME')
+  parser.add_argument(
+    '--compare', nargs=2, metavar='NAME', help='totals of two, and ratios'
+  )
   parser.add_argument(
     '--inception', action='store_true', help="GoogLeNet's modules, 2a and 2b"
   )
-  parser.add_argument('--page', action='store_true', help='docs/zoo.md')
-  parser.add_argument('--chart', metavar='FILE.png', help='the ILSVRC picture')
   args = parser.parse_args(arguments)
-  try:
+  with usage.errors(ValueError):
     if args.compare:
       print(compare(*args.compare))
     elif args.inception:
       print(inception())
-    elif args.page or args.chart:
-      from tools import overview  # noqa: PLC0415  it imports this module
-
-      if args.page:
-        print(overview.page())
-      if args.chart:
-        overview.chart(args.chart)
     elif args.name is None:
       print('\n'.join(zoo.names()))
     elif args.json:
@@ -211,9 +266,6 @@ def main(arguments: list[str] | None = None) -> None:
       print(json.dumps([row._asdict() for row in [*table, total(table)]]))
     else:
       print(as_text(rows(args.name, args.input)))
-  except ValueError as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(2)
 
 
 if __name__ == '__main__':
