@@ -24,7 +24,9 @@ def main() -> None:
   """Prints seconds, of three saves."""
   parser = usage.parser(__name__)
   parser.add_argument(
-    'directory', nargs='?', help="on the disk to write to; by default /tmp's"
+    'directory',
+    nargs='?',
+    help='to write in; by default that of temporary files',
   )
   args = parser.parse_args()
   logging.set_verbosity(logging.ERROR)

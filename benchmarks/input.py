@@ -1,11 +1,12 @@
 """Input of ImageNet's kind: JPEG files -> batches of 224x224, against peers.
 
+    pip install scikit-learn                   # ships the photographs
     pip install tensorflow torch torchvision   # peers; what is missing is left
     python -m benchmarks.input --rounds=3      # out
     python -m benchmarks.input --waiting       # beside train steps
 
 Files: 256 JPEGs of 500x375, some 90 KB, cut from the two photographs that ship
-in scikit-learn (mlxtend needs it, so it is there). All from the page cache.
+in scikit-learn. All from the page cache.
 
 - ours: `input_pipeline.train_batches`, geometry `inception`, to the device;
   'linear' with one interpolation instead of a random one of four
@@ -63,9 +64,15 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def make_files(root: pathlib.Path) -> float:
-  """Writes the JPEGs as a folder of two classes; returns their mean size."""
+  """Writes the JPEGs as a folder of two classes; returns their mean size.
+
+  Raises:
+    UserError: scikit-learn is not installed.
+  """
   import simplejpeg  # noqa: PLC0415
-  from sklearn.datasets import load_sample_images  # noqa: PLC0415
+
+  with usage.needs('scikit-learn'):
+    from sklearn.datasets import load_sample_images  # noqa: PLC0415
 
   rng, sizes = np.random.default_rng(0), []
   for c, photo in enumerate(load_sample_images().images):  # 427x640
@@ -370,12 +377,13 @@ def main() -> None:
   parser.add_argument('--root', help=argparse.SUPPRESS)
   parser.add_argument('--cores', type=int, help=argparse.SUPPRESS)
   args = parser.parse_args()
-  if args.side:
-    measure(args.side, args.root, args.cores, args.seconds)
-  elif args.waiting:
-    print_waiting(args.batch)
-  else:
-    compare(args.rounds, args.seconds)
+  with usage.errors():
+    if args.side:
+      measure(args.side, args.root, args.cores, args.seconds)
+    elif args.waiting:
+      print_waiting(args.batch)
+    else:
+      compare(args.rounds, args.seconds)
 
 
 if __name__ == '__main__':
