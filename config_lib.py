@@ -2,7 +2,8 @@
 
 import inspect
 import re
-from collections.abc import Mapping
+import typing
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, config_dict
@@ -95,6 +96,8 @@ def _open_section(config, overrides, choice):
 
 def _start_value(section, parameter):
   """Returns a value of the type that a parameter takes."""
+  if typing.get_origin(parameter.annotation) is Sequence:
+    return ()
   if section == 'schedule' and parameter.name in _DURATIONS:
     return ''
   if parameter.default not in (parameter.empty, None):
@@ -283,11 +286,12 @@ def _check_names(config):
     raise UserError(f"model.name '{name}' is unknown.{hint}")
   if config.model.dtype not in ('float32', 'bfloat16'):
     raise UserError(f"model.dtype '{config.model.dtype}': float32 or bfloat16")
-  if config.data.name not in sources.names():
-    raise UserError(
-      f"data.name '{config.data.name}' is unknown."
-      f'{closest(config.data.name, sources.names())}'
-    )
+  for choice in _CHOICES:
+    chosen = _field(config, choice.field)
+    if chosen not in (*choice.table, 'none'):  # no geometry
+      raise UserError(
+        f"{choice.field} '{chosen}' is unknown.{closest(chosen, choice.table)}"
+      )
   if config.data.on_error not in ('stop', 'skip'):
     raise UserError(f"data.on_error '{config.data.on_error}': stop or skip")
   if config.optimizer.name == 'sdlm' and name != 'lenet5':

@@ -133,6 +133,7 @@ def _open_log(experiment, place, state):
     workdir_lib.record_classes(place, source.class_names, source.image_shape)
   batch_size = experiment.config.train.batch_size
   log = RunLog(place, step, experiment.steps, batch_size, writes=main)
+  log.say(f'workdir     {place}')
   log.say(f'start       {_describe(experiment, state)}')
   return log
 

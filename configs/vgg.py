@@ -36,7 +36,7 @@ def get_arguments() -> dict[str, Argument]:
     ),
     'start': Argument(
       ('pretrained', 'glorot'),
-      'pretrained: deep nets take layers of A, --config.init_from',
+      'pretrained: deep nets take layers of A (init_from)',
     ),
   }
 

@@ -4,9 +4,11 @@ import pytest
 from ml_collections import config_dict
 
 import config_lib
-from configs import arguments, lenet5
+import zoo
+from configs import arguments, catalogue, lenet5, resnet
 from configs.arguments import Argument
 from errors import UserError
+from experiment import create_experiment
 
 KNOWN = {
   'variant': Argument(('a', 'b'), ''),
@@ -132,3 +134,85 @@ def test_every_placeholder_is_typed():
   reference = config.train.get_ref('steps')
   assert isinstance(reference, config_dict.FieldReference)
   assert reference.get_type() is int
+
+
+def with_flags(config, **texts):
+  """Returns the config that the command line would leave, __ for dots."""
+  config = config.copy_and_resolve_references().lock()
+  texts = {k.replace('__', '.'): v for k, v in texts.items()}
+  config_lib.make_room(config, texts)
+  config.update_from_flattened_dict(texts)
+  return config
+
+
+def test_a_section_has_the_fields_of_what_it_names():
+  config = with_flags(
+    resnet.get_config(),
+    data__name='tfds', data__options__builder='mnist',
+    loss__name='map', loss__j=2.0,
+    train__augment='pad_crop', train__augment_options__padding=2,
+    schedule__name='step', schedule__factors=(0.1,),
+    schedule__boundaries=('3 epochs',), schedule__warmup='1 epochs',
+    model__name='vgg_a', model__head='gap',
+  )  # fmt: skip
+  assert config.is_locked
+  assert dict(config.data.options) == {'builder': 'mnist'}
+  assert dict(config.loss) == {'name': 'map', 'j': 2.0}
+  # What the old ones took, and the new ones do not, is gone.
+  assert dict(config.train.augment_options) == {'padding': 2}
+  assert sorted(config.schedule) == ['boundaries', 'factors', 'name', 'warmup']
+  model = dict(config.model)
+  assert model.pop('name') == 'vgg_a'
+  assert model.pop('dtype') == 'float32'
+  assert model == {**zoo.options('vgg_a'), 'head': 'gap'}
+  config_lib.check(config, devices=1)
+
+
+def test_options_of_a_source_can_be_set_on_every_config():
+  for path in catalogue.files():
+    config = with_flags(
+      catalogue.load(path).get_config(),
+      data__name='folder', data__options__test_folder='test',
+    )  # fmt: skip
+    assert dict(config.data.options) == {'test_folder': 'test'}
+
+
+@pytest.mark.parametrize(
+  ('field', 'message'),
+  [
+    ('optimizer.learning_rat', "'optimizer.learning_rat'. Did you mean 'learn"),
+    ('optimizer.lr', "Did you mean 'learning_rate'"),
+    ('optimizer.bias_rat', "Did you mean 'bias_rate'"),  # not in the file
+    ('trian.steps', "Did you mean 'train'"),
+    ('train.steps.more', r"no config field 'train.steps.more'\.$"),
+    ('loss.k', 'Known: j, name'),
+    ('data.options.builder', 'data.options.builder'),  # mnist takes none
+    ('model.head', "no config field 'model.head'"),
+  ],
+)
+def test_a_field_that_is_not_there_names_the_closest(field, message):
+  with pytest.raises(UserError, match=message):
+    config_lib.make_room(lenet5.get_config().lock(), {field: '1'})
+
+
+def test_another_optimizer_is_not_taken_for_one_of_ours():
+  config = lenet5.get_config()
+  config.optimizer.name = 'adam'
+  with pytest.raises(UserError, match='Known: momentum, sdlm'):
+    create_experiment(config)
+
+
+def test_usual_names_lead_to_ours():
+  for word, name in (
+    ('vgg11', 'vgg_a'), ('vgg13', 'vgg_b'), ('vgg16', 'vgg_d'),
+    ('VGG19', 'vgg_e'), ('resnet50_cifar', 'resnet56_cifar'),
+    ('inception_v1', 'googlenet'), ('lenet', 'lenet5'),
+  ):  # fmt: skip
+    config = lenet5.get_config('data=mnist5k')
+    config.model.name = word
+    with pytest.raises(UserError, match=f"Did you mean '{name}'"):
+      config_lib.check(config, devices=1)
+  for argument in ('vgg.py', 'resnet.py'):
+    path = f'configs/{argument}'
+    with pytest.raises(UserError, match="Did you mean 'vgg_d'"):
+      catalogue.load(path).get_config('variant=vgg16')

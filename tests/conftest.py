@@ -74,7 +74,7 @@ def first_batch(experiment):
   return next(batches)
 
 
-def run_main(*arguments, env=None, timeout=120, prefix=(), **options):
+def run_main(*arguments, env=None, timeout=120, prefix=(), cwd=ROOT, **options):
   """Runs main.py as a process; returns the completed process with text."""
   return subprocess.run(
     [*prefix, sys.executable, str(ROOT / 'main.py'), *arguments],
@@ -82,7 +82,7 @@ def run_main(*arguments, env=None, timeout=120, prefix=(), **options):
     text=True,
     timeout=timeout,
     env={**os.environ, 'JAX_PLATFORMS': 'cpu', **(env or {})},
-    cwd=ROOT,
+    cwd=cwd,
     check=False,
     **options,
   )

@@ -28,6 +28,44 @@ def test_train_then_same_command_then_eval(finished):
   assert [json.loads(s)['step'] for s in starts] == [0, 2]
 
 
+def test_help_shows_the_flags_and_the_configs():
+  result = run_main('--help')
+  assert (result.returncode, result.stderr) == (0, '')
+  for word in ('--config ', '--workdir ', '--mode=train|eval', '--coordinator'):
+    assert f'\n  {word}' in result.stdout
+  assert 'configs/googlenet.py     GoogLeNet on ImageNet' in result.stdout
+  result = run_main('--config=configs/resnet.py', '--help')
+  assert (result.returncode, result.stderr) == (0, '')
+  assert '  variant=resnet50 ' in result.stdout
+
+
+def test_without_a_workdir_the_run_is_named(tmp_path):
+  config = f'--config={ROOT}/configs/lenet5.py:smoke'
+  result = run_main(config, *FEW, cwd=tmp_path)
+  assert result.returncode == 0, result.stderr
+  place = tmp_path / 'runs/lenet5_mnist5k_smoke'
+  assert f'workdir     {place}\n' in result.stdout
+  assert (place / 'checkpoints/00000002').is_dir()
+  result = run_main(config, '--mode=eval', cwd=tmp_path)
+  assert result.returncode == 0, result.stderr
+  assert list((place / 'results').iterdir())
+
+
+def test_the_front_door_without_imagenet(tmp_path):
+  result = run_main(
+    f'--config={ROOT}/configs/googlenet.py', cwd=tmp_path,
+    env={'TFDS_DATA_DIR': str(tmp_path)},
+  )  # fmt: skip
+  assert result.returncode == 2
+  for way in (
+    'tools.prepare_imagenet --out',
+    ':data=folder',
+    ':data=fake,smoke',
+  ):
+    assert way in result.stderr
+  assert 'Traceback' not in result.stderr
+
+
 @pytest.mark.slow
 def test_a_terminal_shows_one_progress_line(tmp_path):
   script = shutil.which('script')
