@@ -48,7 +48,7 @@ class Photos(Protocol):
 
 
 class _TfdsPhotos:
-  """A split in TFDS's form of ImageNet."""
+  """A split of TFDS with encoded images, as its ImageNet."""
 
   def __init__(self, records: Any, label: Any):
     self._records = records
@@ -62,8 +62,10 @@ class _TfdsPhotos:
     """See `Photos`."""
     examples = self._records.__getitems__([int(i) for i in indices])
     return [
-      Photo(e['image'], int(e['label']), _text(e['file_name']))
-      for e in examples
+      Photo(
+        e['image'], int(e['label']), _text(e.get('file_name', f'example {i}'))
+      )
+      for i, e in zip(indices, examples)
     ]
 
   def count_classes(self):
@@ -110,6 +112,43 @@ def imagenet2012(
     raise UserError(_NO_IMAGENET.format(directory=directory))
   name = train_split if split == 'train' else test_split
   features, records = tfds.open_split('imagenet2012', directory, name, raw=True)
+  return _TfdsPhotos(records, features['label'])
+
+
+def of_tfds(
+  split: str,
+  directory: str,
+  builder: str,
+  train_split: str = 'train',
+  test_split: str = 'test',
+) -> '_TfdsPhotos | tfds.TfdsSource':
+  """An image classification data set of TFDS, prepared as ArrayRecord.
+
+  Args:
+    split: 'train' or 'test'.
+    directory: TFDS's data_dir; empty for its default.
+    builder: name with optional config and version, as 'mnist:3.0.1'.
+    train_split: TFDS's name of the split to train on, slices allowed.
+    test_split: that of the split to evaluate on.
+
+  Returns:
+    Photographs where its images have many sizes, else a source.
+
+  Raises:
+    UserError: as `tfds.open_split`; or it has no image and label.
+  """
+  name = train_split if split == 'train' else test_split
+  features, records = tfds.open_split(builder, directory, name, raw=False)
+  if missing := {'image', 'label'} - set(features):
+    raise UserError(
+      f"data.options.builder '{builder}' has no feature "
+      f'{" and no ".join(sorted(missing))}, but {", ".join(features)}'
+    )
+  if None not in features['image'].shape:
+    return tfds.TfdsSource(
+      records, features['label'], records[0]['image'].shape
+    )
+  _, records = tfds.open_split(builder, directory, name, raw=True)
   return _TfdsPhotos(records, features['label'])
 
 

@@ -25,7 +25,7 @@ from typing import Protocol
 
 import numpy as np
 
-from data import cifar, folders, mnist, photos, tfds
+from data import cifar, folders, mnist, photos
 from data.arrays import ArraySource
 from errors import select
 
@@ -92,7 +92,7 @@ SOURCES: dict[str, Callable[..., Source | photos.Photos]] = {
   'cifar10': cifar.cifar10,
   'imagenet2012': photos.imagenet2012,
   'folder': folders.folder,
-  'tfds': tfds.tfds,
+  'tfds': photos.of_tfds,
   'fake': fake,
 }
 

@@ -84,7 +84,7 @@ def open_split(builder: str, directory: str, split: str, raw: bool) -> tuple:
   return built.info.features, records
 
 
-class _TfdsSource:
+class TfdsSource:
   """A split whose images all have one shape."""
 
   def __init__(self, records: Any, label: Any, image_shape: tuple):
@@ -108,29 +108,3 @@ class _TfdsSource:
   def count_classes(self):
     """See `sources.Source`."""
     return
-
-
-def tfds(
-  split: str,
-  directory: str,
-  builder: str,
-  train_split: str = 'train',
-  test_split: str = 'test',
-) -> _TfdsSource:
-  """An image classification data set of TFDS, prepared as ArrayRecord.
-
-  Args:
-    split: 'train' or 'test'.
-    directory: TFDS's data_dir; empty for its default.
-    builder: name with optional config and version, as 'mnist:3.0.1'.
-    train_split: TFDS's name of the split to train on, slices allowed.
-    test_split: that of the split to evaluate on.
-  """
-  name = train_split if split == 'train' else test_split
-  features, records = open_split(builder, directory, name, raw=False)
-  if None in features['image'].shape:
-    raise UserError(
-      f"data.options.builder '{builder}' has images of many sizes "
-      f'{features["image"].shape}; this source takes those of one size'
-    )
-  return _TfdsSource(records, features['label'], records[0]['image'].shape)

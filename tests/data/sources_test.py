@@ -9,10 +9,13 @@ import numpy as np
 import pooch
 import pytest
 from idx import write_idx
+from photographs import encode
 from PIL import Image
 
+from configs import resnet
 from data import mnist, sources
 from errors import UserError
+from experiment import create_source
 
 
 @pytest.fixture
@@ -223,6 +226,45 @@ def test_tfds_array_record_without_tensorflow(tmp_path):
         'tfds', 'train', str(tmp_path), builder=builder, train_split=split
       )
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.slow
+def test_photographs_of_tfds_are_cropped_as_others(tmp_path):
+  tfds = pytest.importorskip('tensorflow_datasets')
+
+  class Pictures(tfds.core.GeneratorBasedBuilder):
+    """Six pictures of two kinds and many sizes, without names of files."""
+
+    VERSION = tfds.core.Version('1.0.0')
+    pkg_dir_path = tmp_path
+
+    def _info(self):
+      label = tfds.features.ClassLabel(names=['dark', 'bright'])
+      image = tfds.features.Image(encoding_format='jpeg')
+      return self.dataset_info_from_configs(
+        features=tfds.features.FeaturesDict({'image': image, 'label': label})
+      )
+
+    def _split_generators(self, manager):
+      del manager
+      return {'train': self._generate_examples()}
+
+    def _generate_examples(self):
+      for i in range(6):
+        image = np.full((70 + i, 90 - i, 3), 200 * (i % 2), np.uint8)
+        yield i, {'image': io.BytesIO(encode(image)), 'label': i % 2}
+
+  Pictures(data_dir=tmp_path, file_format='array_record').download_and_prepare()
+  config = resnet.get_config()
+  config.data.update(name='tfds', dir=str(tmp_path), image_size=64)
+  config.data.options = {'builder': 'pictures'}
+  config.data.geometry.update(smallest=64, largest=70)
+  source = create_source(config, 'train')
+  assert source.class_names == ('dark', 'bright')
+  batch = source.batch(np.arange(6))
+  assert batch['image'].shape == (6, 64, 64, 3)
+  bright = batch['image'].mean((1, 2, 3)) > 100
+  np.testing.assert_array_equal(bright, batch['label'] == 1)
 
 
 def test_imagenet_that_is_not_there_names_three_ways_on(tmp_path, monkeypatch):
