@@ -11,7 +11,8 @@ from PIL import Image
 import config_lib
 import train_lib
 
-pytestmark = pytest.mark.slow
+# They compute for longer than they compile.
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('optimised')]
 # Photograph, top and left of the ten kinds: squares that do not overlap.
 PLACES = {
   'sky': ('china', 0, 440),

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import FEW, ROOT, SMOKE, run_main
+from conftest import FEW, OPTIMISED, ROOT, SMOKE, run_main
 
 
 def test_train_then_same_command_then_eval(finished):
@@ -18,10 +18,10 @@ def test_train_then_same_command_then_eval(finished):
   for word in ('first step done', 'mnist5k test, single: top-1 error', 'best'):
     assert word in result.stdout
   assert result.stderr == ''
-  result = run_main(SMOKE, f'--workdir={workdir}', *FEW)
+  result = run_main(SMOKE, f'--workdir={workdir}', *FEW, env=OPTIMISED)
   assert result.returncode == 0
   assert 'at step 2 of 2 already' in result.stdout
-  result = run_main(SMOKE, f'--workdir={workdir}', '--mode=eval')
+  result = run_main(SMOKE, f'--workdir={workdir}', '--mode=eval', env=OPTIMISED)
   assert result.returncode == 0, result.stderr
   assert 'of 1,000)' in result.stdout
   starts = (workdir / 'versions.jsonl').read_text().splitlines()
@@ -112,7 +112,8 @@ def test_killed_at_random_moments_ends_the_same(tmp_path):
   )
   command = [sys.executable, str(ROOT / 'main.py'), *arguments]
   # Of its own: a kill may leave half an entry in the compilation cache.
-  env = {**os.environ, 'JAX_COMPILATION_CACHE_DIR': str(tmp_path / 'cache')}
+  cache = {'JAX_COMPILATION_CACHE_DIR': str(tmp_path / 'cache')}
+  env = {**os.environ, **OPTIMISED, **cache}
   undisturbed = tmp_path / 'undisturbed'
   first = run_main(*arguments, f'--workdir={undisturbed}', env=env)
   assert first.returncode == 0

@@ -197,11 +197,10 @@ def test_views_are_the_papers_to_the_pixel(name):
         np.testing.assert_array_equal(a, b)
 
 
-def slow_probabilities(network, name, encoded, scales):
-  apply = jax.jit(network.module.apply)
+def slow_probabilities(network, apply, name, encoded, scales):
   if name == 'dense_and_multi_crop':
     halves = [
-      slow_probabilities(network, n, encoded, scales)
+      slow_probabilities(network, apply, n, encoded, scales)
       for n in ('dense', 'multi_crop')
     ]
     return np.mean(halves, 0)
@@ -228,7 +227,8 @@ def test_probabilities_are_those_of_the_slow_form(name):
     network, protocol, source_of(SMALL, 64), np.arange(20), batch_size=37
   )
   assert labels.tolist() == [i % 7 for i in range(20)]
-  slow = [slow_probabilities(network, name, f, scales) for f in SMALL]
+  apply = jax.jit(network.module.apply)
+  slow = [slow_probabilities(network, apply, name, f, scales) for f in SMALL]
   assert np.ptp(slow, 0).max() > 0.1
   np.testing.assert_allclose(found, slow, atol=1e-5)
 

@@ -64,12 +64,12 @@ def softmax(x):
 def test_onnx_files_see_what_caffe_showed_them(graph, tmp_path):
   onnx = pytest.importorskip('onnx')
   onnxruntime = pytest.importorskip('onnxruntime')
-  import weights_test  # noqa: PLC0415  skips where onnx is missing
+  import onnx_graphs  # noqa: PLC0415  imports onnx
 
   paper, name, side = GRAPHS[graph]
   if graph not in QUICK and 'DEEP' not in os.environ:
     pytest.skip('takes up to a minute: run with DEEP=1 in the environment')
-  model = weights_test.random_model(graph, side)
+  model = onnx_graphs.random_model(graph, side)
   file = tmp_path / 'model.onnx'
   root = photographs_of_1000_classes(tmp_path / 'data')
   paths = sorted((root / 'val').rglob('*.jpg'))

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import OPTIMISED, ROOT
 from photographs import make_folder
 
 BASE = {'train__batch_size': 64, 'train__steps': 30, 'eval__batch_size': 64}
@@ -19,11 +19,14 @@ def start(workdir, devices=1, **task):
   """Starts a worker process; `finish` waits for it."""
   task = {'workdir': str(workdir), 'fields': BASE, **task}
   flags = f'--xla_force_host_platform_device_count={devices}'
+  env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags}
+  if 'folder' not in task:  # a ResNet, which compiles long
+    env |= OPTIMISED
   return subprocess.Popen(
     [sys.executable, str(ROOT / 'tests/worker.py'), json.dumps(task)],
     stdout=subprocess.PIPE,
     text=True,
-    env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags},
+    env=env,
   )
 
 

@@ -1,9 +1,12 @@
 """Dense evaluation: the classifier slid over a larger map of features."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import random_variables
 
 import zoo
 
@@ -14,23 +17,24 @@ WINDOWS = {
 }  # fmt: skip
 
 
-def features_and_scores(name, images):
-  network = zoo.create(name, num_classes=5, width=0.05)
-  variables = network.lazy_init(
-    jax.random.key(0), images[:1], mutable=['params', 'batch_stats']
-  )
-  scores, seen = network.apply(
-    variables, images, capture_intermediates=True, mutable=['intermediates']
-  )
-  seen = seen['intermediates']
+def features_and_scores(name, network, variables, images):
   branches = ('1x1', '3x3', '5x5', 'pool_proj')
   last = {
     'googlenet': [f'inception_5b_{b}' for b in branches],
     'resnet18': ['conv5_2'],
   }.get(name, ['pool5'])
+  apply = functools.partial(
+    network.apply,
+    capture_intermediates=lambda module, method: (
+      module.name in last and method == '__call__'
+    ),
+    mutable=['intermediates'],
+  )
+  scores, seen = jax.jit(apply)(variables, images)
+  seen = seen['intermediates']
   features = [np.asarray(seen[layer]['__call__'][0]) for layer in last]
   features = np.maximum(np.concatenate(features, -1), 0)  # after the ReLU
-  return variables['params'], features, np.asarray(scores)
+  return features, np.asarray(scores)
 
 
 def classify(params, window):
@@ -49,24 +53,20 @@ def classify(params, window):
   return x
 
 
-@pytest.mark.parametrize(
-  'name',
-  [
-    pytest.param(n, marks=[pytest.mark.slow] if n == 'googlenet' else [])
-    for n in WINDOWS
-  ],
-)
+@pytest.mark.parametrize('name', WINDOWS)
 def test_scores_are_those_of_the_classifier_at_every_window(name):
   side = WINDOWS[name]
   native = zoo.image_shape(name)[0]
+  network = zoo.create(name, num_classes=5, width=0.05)
+  variables = random_variables(network, (native, native, 3))
   for height, width in ((native, native), (256, 320)):
     images = jax.random.normal(jax.random.key(1), (2, height, width, 3))
-    params, features, scores = features_and_scores(name, images)
+    features, scores = features_and_scores(name, network, variables, images)
     rows, columns = (n - side + 1 for n in features.shape[1:3])
     expected = np.array([
       [
         [
-          classify(params, image[i : i + side, j : j + side])
+          classify(variables['params'], image[i : i + side, j : j + side])
           for j in range(columns)
         ]
         for i in range(rows)

@@ -17,12 +17,16 @@ def check_same(function, monkeypatch, *arguments):
   )
   numbers = tuple(range(len(arguments)))
   gradient = jax.grad(lambda *a: (function(*a) * weight).sum(), numbers)
-  here = function(*arguments), *gradient(*arguments)
+
+  def both(*a):
+    return function(*a), *gradient(*a)
+
+  here = jax.jit(both)(*arguments)
   with monkeypatch.context() as patch:
     patch.setattr(
       lax, 'platform_dependent', lambda *a, cpu, default: default(*a)
     )
-    there = function(*arguments), *gradient(*arguments)
+    there = jax.jit(lambda *a: both(*a))(*arguments)  # traced anew
   for a, b in zip(here, there, strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 

@@ -1,5 +1,6 @@
 """Every network takes real steps, at reduced width."""
 
+import functools
 import os
 
 import flax.linen as nn
@@ -46,11 +47,8 @@ def test_five_steps_and_batches_of_one_and_five(name):
     pytest.skip('compiles long: run with DEEP=1 in the environment')
   network, images = small(name)
   labels = jnp.array([1, 7, 3, 3])
-  variables = dict(
-    network.lazy_init(
-      jax.random.key(0), images[:1], mutable=nn.DenyList('aux_logits')
-    )
-  )
+  init = functools.partial(network.lazy_init, mutable=nn.DenyList('aux_logits'))
+  variables = dict(jax.jit(init)(jax.random.key(0), images[:1]))
   params = variables.pop('params')
 
   def loss_of(params, variables):

@@ -8,6 +8,7 @@ import types
 import jax
 import numpy as np
 import pytest
+from conftest import random_variables
 from safetensors import numpy as safetensors
 
 import zoo
@@ -15,8 +16,8 @@ from zoo import weights
 
 onnx = pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
+onnx_graphs = pytest.importorskip('onnx_graphs')  # imports onnx
 
-LIGHT = pathlib.Path(onnx.__file__).parent / 'backend/test/data/light'
 # The graphs of the ONNX model zoo that ship with `onnx`, without weights.
 GRAPHS = {
   'light_bvlc_alexnet': ('bvlc_alexnet', {}, 227),
@@ -27,77 +28,14 @@ GRAPHS = {
 }
 
 
-def random_model(graph_name, side):
-  """Returns the graph with random weights, ending in the logits."""
-  model = onnx.load(str(LIGHT / f'{graph_name}.onnx'))
-  graph, rng = model.graph, np.random.default_rng(0)
-  shapes = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
-  filled = {}
-  for node in [n for n in graph.node if n.op_type == 'ConstantOfShape']:
-    filled[node.output[0]] = shapes[node.input[0]].tolist()
-    graph.node.remove(node)
-  used = {i for node in graph.node for i in node.input}
-  for name in used & set(shapes):
-    if 'DUMMY' not in name and not name.endswith('__SHAPE'):
-      filled[name] = list(shapes[name].shape)
-  del graph.initializer[:]
-  for name, value in shapes.items():
-    if 'DUMMY' in name:
-      graph.initializer.append(onnx.numpy_helper.from_array(value, name))
-  for name, shape in filled.items():
-    if len(shape) > 1:
-      value = rng.normal(size=shape) * np.sqrt(2 / np.prod(shape[1:]))
-    elif name.endswith(('_riv_0', '_bn_s_0')):
-      value = rng.uniform(0.5, 1.5, shape)
-    else:
-      value = rng.normal(size=shape) * 0.1
-    value = value.astype(np.float32)
-    graph.initializer.append(onnx.numpy_helper.from_array(value, name))
-  _mend(graph, graph_name, side)
-  return model
-
-
-def _mend(graph, graph_name, side):
-  """What the exports of these graphs lost (facts of their Caffe originals)."""
-  names = {i.name for i in graph.initializer}
-  image = next(
-    i for i in graph.input if i.name not in names and 'data' in i.name
-  )
-  for dim, value in zip(image.type.tensor_type.shape.dim, (2, 3, side, side)):
-    dim.dim_value = value
-  for i in [i for i in graph.input if i.name != image.name]:
-    graph.input.remove(i)
-  softmax = next(n for n in graph.node if n.op_type == 'Softmax')
-  logits = softmax.input[0]
-  graph.node.remove(softmax)
-  del graph.output[:], graph.value_info[:]
-  graph.output.append(
-    onnx.helper.make_tensor_value_info(logits, onnx.TensorProto.FLOAT, None)
-  )
-  for node in graph.node:
-    pads = next((a for a in node.attribute if a.name == 'pads'), None)
-    strides = next((a for a in node.attribute if a.name == 'strides'), None)
-    if graph_name == 'light_inception_v1':
-      if node.op_type == 'MaxPool' and list(strides.ints) == [2, 2]:
-        pads.ints[:] = [0, 0, 1, 1]  # ceil mode
-      if node.op_type == 'AveragePool':
-        pads.ints[:] = [0, 0, 0, 0]
-    if graph_name == 'light_bvlc_alexnet' and node.op_type == 'MaxPool':
-      pads.ints[:] = [0, 0, 0, 0]
-  for i in list(graph.initializer):  # Reshape to [batch, features]
-    if 'DUMMY_1' in i.name:
-      graph.initializer.remove(i)
-      shape = np.array([2, -1])
-      graph.initializer.append(onnx.numpy_helper.from_array(shape, i.name))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize('graph_name', GRAPHS)
 def test_logits_equal_those_of_onnxruntime(graph_name, tmp_path):
   name, options, side = GRAPHS[graph_name]
-  model = random_model(graph_name, side)
+  model = onnx_graphs.random_model(graph_name, side)
   file = tmp_path / 'model.onnx'
   onnx.save(model, str(file))
+  del model  # VGG's are half a gigabyte each
   session = onnxruntime.InferenceSession(
     str(file), providers=['CPUExecutionProvider']
   )
@@ -105,6 +43,7 @@ def test_logits_equal_those_of_onnxruntime(graph_name, tmp_path):
   images = rng.normal(size=(2, side, side, 3)).astype('f')
   feed = {session.get_inputs()[0].name: images.transpose(0, 3, 1, 2).copy()}
   expected = session.run(None, feed)[0]
+  del session
   variables = weights.load(name, str(file), **options)
   network = zoo.create(name, **options)
   logits = jax.jit(network.apply)(variables, images)
@@ -114,9 +53,7 @@ def test_logits_equal_those_of_onnxruntime(graph_name, tmp_path):
 
 def small_vgg(path, change=lambda arrays: None):
   network = zoo.create('vgg_a', width=0.02, num_classes=10)
-  variables = jax.jit(network.init)(
-    jax.random.key(0), np.zeros((1, 224, 224, 3), 'f')
-  )
+  variables = random_variables(network, (224, 224, 3))
   weights.save(str(path), variables)
   arrays = dict(np.load(path))
   change(arrays)
