@@ -26,6 +26,11 @@ class _Choice(NamedTuple):
   skip: int  # parameters that do not come from the config
   beside: tuple[str, ...] = ()  # fields of the section that are none of them
 
+  def parameters(self, name: str) -> list[inspect.Parameter]:
+    """Returns those of a function that come from the config."""
+    signature = inspect.signature(self.table[name])
+    return list(signature.parameters.values())[self.skip :]
+
 
 _CHOICES = (
   _Choice('data.name', 'data.options', sources.SOURCES, 2),
@@ -77,13 +82,13 @@ def make_room(config: ConfigDict, overrides: Mapping[str, str]) -> None:
 def _open_section(config, overrides, choice):
   """Drops what a newly named function does not take; adds what is set."""
   old = _field(config, choice.field)
-  name, section = overrides.get(choice.field, old), config
+  name, section = (
+    overrides.get(choice.field, old),
+    _field(config, choice.section),
+  )
   if name not in choice.table:  # refused later, by value
     return
-  for part in choice.section.split('.'):
-    section = section[part]
-  signature = inspect.signature(choice.table[name])
-  taken = list(signature.parameters.values())[choice.skip :]
+  taken = choice.parameters(name)
   known = [p.name for p in taken]
   for field in list(section) if name != old else ():
     if field not in (*known, *choice.beside):
@@ -118,10 +123,9 @@ def _check_field(config, path):
     known = list(section) if isinstance(section, ConfigDict) else []
     if part not in known:
       for choice in _CHOICES:
-        function = choice.table.get(_field(config, choice.field))
-        if choice.section == done and function:
-          parameters = inspect.signature(function).parameters
-          known += list(parameters)[choice.skip :]
+        name = _field(config, choice.field)
+        if choice.section == done and name in choice.table:
+          known += [p.name for p in choice.parameters(name)]
       hint = closest(part, dict.fromkeys(known)) if known else ''
       raise UserError(f"no config field '{path}'.{hint}")
     section, done = section[part], f'{done}.{part}'.strip('.')

@@ -97,18 +97,13 @@ SOURCES: dict[str, Callable[..., Source | photos.Photos]] = {
 }
 
 
-def names() -> list[str]:
-  """Returns the values that `data.name` takes."""
-  return list(SOURCES)
-
-
 def create(
   name: str, split: str, directory: str = '', **options
 ) -> Source | photos.Photos:
   """Returns the split 'train' or 'test' of the data set `name`.
 
   Args:
-    name: one of `names()`.
+    name: a key of `SOURCES`.
     split: 'train' or 'test'.
     directory: `data.dir`; what it means is up to the source.
     **options: `data.options`, further arguments of the source.
