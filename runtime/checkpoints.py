@@ -20,7 +20,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from errors import UserError, one_line
-from runtime import storage
+from runtime import distributed, storage
 
 METRIC = 'top1_error'  # the lower, the better
 _MARKER = 'commit_success.txt'  # Orbax's, of a whole step in a bucket
@@ -159,10 +159,12 @@ class Checkpoints:
 
   @contextlib.contextmanager
   def _explained(self, step):
-    """Turns what a failing save raises into a UserError."""
+    """Turns what a failing save raises into a UserError, except a lost peer."""
     try:
       yield
     except Exception as error:
+      if distributed.is_lost_peer(error):
+        raise
       # A failed save leaves a temporary directory, which is never a step.
       steps = self.steps()
       good = self.path(steps[0]) if steps else 'none yet'
@@ -223,6 +225,8 @@ class Checkpoints:
     except UserError:
       raise
     except Exception as error:
+      if distributed.is_lost_peer(error):
+        raise
       raise DamagedError(one_line(error)) from error
     _check_digests(saved, state)
     return state
@@ -330,6 +334,8 @@ def load_parameters(path: str, target: Any, partial: bool = False) -> Any:
   except UserError:
     raise
   except Exception as error:
+    if distributed.is_lost_peer(error):
+      raise
     raise UserError(
       f"init_from '{path}': {place} is damaged: {one_line(error)}"
     ) from error

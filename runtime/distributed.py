@@ -10,6 +10,7 @@ import inspect
 import json
 import os
 import pathlib
+import re
 import sys
 import time
 import traceback
@@ -33,6 +34,13 @@ _LAUNCHERS = {
   'Kubernetes': ('KUBERNETES_SERVICE_HOST', 'JOB_COMPLETION_INDEX'),
   'GKE TPU': ('TPU_WORKER_HOSTNAMES', 'TPU_WORKER_ID'),
 }
+# What XLA's collectives and the coordination service say when another process
+# is gone (xla/backends/cpu/collectives, xla/tsl/distributed_runtime).
+_LOST = re.compile(
+  r'Gloo|NCCL|UNAVAILABLE|DEADLINE_EXCEEDED|coordination ?service|heartbeat'
+  r'|Socket closed|Connection (reset|refused|closed)',
+  re.IGNORECASE,
+)
 _GOOGLE = '0x1ae0'  # PCI vendor: TPU chips, and network cards of its clouds
 
 
@@ -131,6 +139,14 @@ def _check_flags(coordinator, num_processes, process_id):
 def _excepthook(kind, error, trace):
   traceback.print_exception(kind, error, trace)
   leave(1)
+
+
+def is_lost_peer(error: BaseException) -> bool:
+  """Whether an exception is about another process that is gone.
+
+  Nobody has to mend anything then: a launcher starts all of them again.
+  """
+  return jax.process_count() > 1 and bool(_LOST.search(str(error)))
 
 
 def leave(code: int, together: bool = False) -> NoReturn:

@@ -101,3 +101,25 @@ def test_the_launcher_is_what_the_environment_says(
 def test_an_address_of_something_else_is_no_workdir(address):
   with pytest.raises(UserError, match=f'{address}: of addresses, only gs:'):
     workdir_lib.open_directory(address)
+
+
+@pytest.mark.parametrize(
+  ('reason', 'kind'),
+  [
+    ('UNKNOWN: Gloo AllGather failed: Connection reset by peer', ValueError),
+    ('INTERNAL: [OS error 28: ENOSPC No space left on device]', UserError),
+  ],
+)
+def test_only_what_a_person_can_mend_is_an_error_of_the_user(
+  tmp_path, monkeypatch, reason, kind
+):
+  """A launcher does not start again after a UserError: docs/pods.md."""
+  store = checkpoints.Checkpoints(tmp_path / 'checkpoints', 2, 1)
+
+  def fail():
+    raise ValueError(reason)
+
+  monkeypatch.setattr(store._manager, 'wait_until_finished', fail)
+  monkeypatch.setattr(checkpoints.distributed.jax, 'process_count', lambda: 2)
+  with pytest.raises(kind, match='Gloo|no space'):
+    store.wait()
