@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import OPTIMISED, ROOT
+from conftest import ROOT
 from photographs import make_folder
 
 BASE = {'train__batch_size': 64, 'train__steps': 30, 'eval__batch_size': 64}
@@ -20,8 +20,6 @@ def start(workdir, devices=1, **task):
   task = {'workdir': str(workdir), 'fields': BASE, **task}
   flags = f'--xla_force_host_platform_device_count={devices}'
   env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags}
-  if 'folder' not in task:  # a ResNet, which compiles long
-    env |= OPTIMISED
   return subprocess.Popen(
     [sys.executable, str(ROOT / 'tests/worker.py'), json.dumps(task)],
     stdout=subprocess.PIPE,
