@@ -96,6 +96,14 @@ def finished(tmp_path_factory):
   return workdir, result
 
 
+def cases(values, core):
+  """Returns parameters of a test that is slow, except for those in `core`."""
+  return [
+    pytest.param(v, marks=[] if v in core else [pytest.mark.slow])
+    for v in values
+  ]
+
+
 def make_config(arg='smoke', **fields):
   """Returns the config of 12 steps on real digits, an evaluation every 4.
 

@@ -28,6 +28,7 @@ def test_train_then_same_command_then_eval(finished):
   assert [json.loads(s)['step'] for s in starts] == [0, 2]
 
 
+@pytest.mark.slow
 def test_help_shows_the_flags_and_the_configs():
   result = run_main('--help')
   assert (result.returncode, result.stderr) == (0, '')
@@ -39,6 +40,7 @@ def test_help_shows_the_flags_and_the_configs():
   assert '  variant=resnet50 ' in result.stdout
 
 
+@pytest.mark.slow
 def test_without_a_workdir_the_run_is_named(tmp_path):
   config = f'--config={ROOT}/configs/lenet5.py:smoke'
   result = run_main(config, *FEW, cwd=tmp_path)
@@ -101,7 +103,7 @@ def final_digests(workdir, step):
 @pytest.mark.slow
 def test_killed_at_random_moments_ends_the_same(tmp_path):
   """SIGKILL while steps, saves and deletions go on. KILLS=20 for more runs."""
-  kills = int(os.environ.get('KILLS', '3'))
+  kills = int(os.environ.get('KILLS', '2'))
   rng = np.random.default_rng(int(os.environ.get('KILL_SEED', '0')))
   steps = 120
   arguments = (

@@ -6,7 +6,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from conftest import first_batch, make_config
+from conftest import cases, first_batch, make_config
 
 import train_lib
 from errors import UserError
@@ -129,7 +129,7 @@ DAMAGES = [
 ]
 
 
-@pytest.mark.parametrize('damage', DAMAGES)
+@pytest.mark.parametrize('damage', cases(DAMAGES, [_flip_a_byte]))
 def test_damaged_newest_step_is_set_aside_and_the_run_ends_the_same(
   tmp_path, whole, damage, capsys
 ):
@@ -171,6 +171,7 @@ def test_one_flipped_byte_anywhere_is_never_loaded(tmp_path, whole):
   assert True in outcomes
 
 
+@pytest.mark.slow
 def test_nothing_readable_means_nothing_changed(tmp_path):
   train_lib.train_and_evaluate(make_config(train__steps=4), str(tmp_path))
   _truncate(tmp_path / 'checkpoints' / '00000004')
@@ -180,6 +181,7 @@ def test_nothing_readable_means_nothing_changed(tmp_path):
   assert sorted(tmp_path.rglob('*')) == before
 
 
+@pytest.mark.slow
 def test_the_newest_and_the_best_are_kept(tmp_path):
   config = make_config(
     train__steps=40, checkpoint__keep=1, checkpoint__keep_best=2
@@ -194,6 +196,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
   assert steps == {48} | {line['step'] for line in best}
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_so_and_a_longer_one_goes_on(tmp_path, capsys):
   train_lib.train_and_evaluate(make_config(train__steps=4), str(tmp_path))
   before = record(tmp_path)
@@ -212,6 +215,7 @@ def test_a_finished_run_says_so_and_a_longer_one_goes_on(tmp_path, capsys):
   assert record(tmp_path)[-1]['step'] == 6
 
 
+@pytest.mark.slow
 def test_divergence_stops_with_the_step_and_the_last_good_checkpoint(tmp_path):
   # Not the paper's network: its outputs are bounded, and so is its loss.
   modern = 'smoke,variant=lenet5_modern'
@@ -236,6 +240,7 @@ def test_another_architecture_is_refused_by_field(tmp_path):
   assert (tmp_path / 'config.json').read_text() == before
 
 
+@pytest.mark.slow
 def test_precedence_own_checkpoint_then_init_from_then_scratch(
   tmp_path, whole, capsys
 ):
@@ -288,6 +293,7 @@ def test_evaluate_only_counts_each_example_and_writes_its_result(whole):
   assert content['config']['model']['name'] == 'lenet5'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('parts', [2, 4])
 def test_microbatches_give_the_update_of_the_whole(parts):
   def step(parts):

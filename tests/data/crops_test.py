@@ -141,6 +141,7 @@ def test_inception_of_a_long_image_is_its_widest_centre():
   assert box == (0, 486, 20, 27)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('name', 'options', 'ranges'),
   [

@@ -91,6 +91,7 @@ def test_a_bad_mean_image_is_refused_at_the_start(tmp_path, content, message):
   assert not list((tmp_path / 'run').iterdir())
 
 
+@pytest.mark.slow
 def test_training_sees_it_and_resumes_exactly(run, tmp_path):
   workdir, file = run
   np.testing.assert_array_equal(
@@ -127,6 +128,7 @@ def moved(run, tmp_path):
   return tmp_path / 'moved', tmp_path / 'gone.npy'
 
 
+@pytest.mark.slow
 def test_evaluation_takes_the_copy_of_the_workdir(run, moved, tmp_path):
   workdir, gone = moved
   lines = (workdir / 'metrics.jsonl').read_text().splitlines()
@@ -148,6 +150,7 @@ def predicted(config, workdir, files):
   return inference.predict(model, protocol, files, 8), model
 
 
+@pytest.mark.slow
 def test_predictions_members_and_exports_take_it(run, moved):
   workdir, gone = moved
   files = [photographs.jpeg(0), photographs.jpeg(1, 28, 28)]
@@ -172,6 +175,7 @@ def test_predictions_members_and_exports_take_it(run, moved):
   np.testing.assert_allclose(loaded.call(images), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_member_without_one_has_none(run, tmp_path):
   workdir, file = run
   train_lib.train_and_evaluate(

@@ -223,6 +223,7 @@ def test_geometry_and_data_must_fit(root):
     experiment.create_source(config, 'test')
 
 
+@pytest.mark.slow
 def test_a_run_says_what_was_replaced_and_evaluation_takes_no_replacement(
   root, tmp_path_factory, capsys
 ):
@@ -242,6 +243,7 @@ def test_a_run_says_what_was_replaced_and_evaluation_takes_no_replacement(
     train_lib.evaluate_only(config, str(workdir))
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_says_what_was_replaced_since_its_last_line(
   root, tmp_path_factory, capsys
 ):

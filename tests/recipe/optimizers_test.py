@@ -80,6 +80,7 @@ def network():
   return params, images, jnp.array([4, 0, 9])
 
 
+@pytest.mark.slow
 def test_curvature_equals_the_recursion_over_single_connections(network):
   """Appendix C with every connection written out, for one pattern."""
   params, images, labels = network

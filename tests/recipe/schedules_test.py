@@ -33,6 +33,7 @@ def test_plateau_drops_after_patience_without_a_new_lowest():
   np.testing.assert_allclose(updates['a']['kernel'], [-0.001], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_plateau_killed_and_resumed_drops_at_the_same_evaluation(tmp_path):
   def config(steps):
     config = make_config(train__steps=steps)
@@ -134,6 +135,7 @@ def test_filters_are_scaled_down_to_the_root_mean_square():
   np.testing.assert_allclose(new['fc6']['kernel'], 1.1 * kernel, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_average_is_what_is_evaluated(tmp_path):
   results = {}
   for keep in (0.0, 0.999999):

@@ -13,13 +13,13 @@ import pytest
 from conftest import run_main
 from pod import SMOKE, Pod, digests, record, train
 
-STEPS = 120
+STEPS = 60
 ARGUMENTS = (
   SMOKE,
   '--config.train.batch_size=16',
   f'--config.train.steps={STEPS}',
   '--config.checkpoint.every=10 steps',
-  '--config.eval.every=60 steps',
+  '--config.eval.every=30 steps',
   '--config.eval.batch_size=100',
 )
 LONG = (*ARGUMENTS, '--config.train.steps=100000')

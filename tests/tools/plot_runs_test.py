@@ -7,6 +7,7 @@ import train_lib
 from tools import plot_runs
 
 
+@pytest.mark.slow
 def test_curves_are_read_and_what_is_missing_is_named(tmp_path):
   train_lib.train_and_evaluate(make_config(), str(tmp_path))
   steps, values = plot_runs.read(str(tmp_path), 'train/loss')

@@ -105,6 +105,7 @@ def test_the_tool_names_what_it_cannot_read_and_goes_on(trained, tmp_path):
   assert result.stderr.decode().startswith('error: no config field')
 
 
+@pytest.mark.slow
 def test_what_cannot_work_is_one_clear_line(trained, tmp_path):
   workdir, _ = trained
   with pytest.raises(UserError, match='holds no images'):
@@ -144,6 +145,7 @@ def test_names_of_imagenet_are_words():
   ]
 
 
+@pytest.mark.slow
 def test_digits_are_predicted_from_any_picture(finished):
   workdir, _ = finished
   config = lenet5.get_config('smoke')
@@ -156,6 +158,7 @@ def test_digits_are_predicted_from_any_picture(finished):
   assert found.shape == (2, 10)
 
 
+@pytest.mark.slow
 def test_a_member_may_be_another_network_by_name(finished, tmp_path):
   workdir, _ = finished
   module = zoo.create('lenet5_modern', num_classes=10)
@@ -244,6 +247,7 @@ def test_every_family_exports_for_three_platforms(name):
   np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_brings_its_channels_and_its_means(tmp_path, capsys):
   def config_of_grey(**fields):
     config = resnet_cifar.get_config(
@@ -268,6 +272,7 @@ def test_a_run_brings_its_channels_and_its_means(tmp_path, capsys):
   assert 'channels rgb, mean (50.0,), std (2.0,)' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_members_of_an_ensemble(trained, tmp_path):
   workdir, photos = trained
   module = zoo.create('vgg_a', width=0.02, num_classes=3, head='gap')

@@ -1,12 +1,7 @@
 """summarize counts all parameters, of any network of Linen modules."""
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
-import numpy as np
-import pytest
 
-import zoo
 from tools import summarize
 from zoo import layers
 
@@ -80,21 +75,3 @@ def test_nothing_is_counted_twice_or_left_out():
     ('embed', (), 0, 0, 10, 0, 0),
   ]
   assert summarize.total(rows).parameters == 61
-
-
-SLOW = 'resnet1202_cifar'
-
-
-@pytest.mark.parametrize(
-  'name',
-  [n for n in zoo.names() if n != SLOW]
-  + [pytest.param(SLOW, marks=pytest.mark.slow)],
-)
-def test_the_total_is_that_of_the_network(name):
-  shape = zoo.image_shape(name)
-  network = zoo.create(name, num_classes=10)
-  image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-  variables = jax.eval_shape(network.init, jax.random.key(0), image)
-  sizes = [np.prod(x.shape) for x in jax.tree.leaves(variables['params'])]
-  rows = summarize.rows_of(network, shape)
-  assert summarize.total(rows).parameters == sum(sizes)

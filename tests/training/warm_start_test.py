@@ -36,6 +36,7 @@ def test_layers_without_a_source_are_refused(tmp_path):
     train_lib.train_and_evaluate(config, str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_file_of_weights_evaluates_as_the_checkpoint_it_came_from(
   finished, tmp_path
 ):
@@ -59,6 +60,7 @@ def test_a_file_of_weights_evaluates_as_the_checkpoint_it_came_from(
   assert str(file) in notes[0]
 
 
+@pytest.mark.slow
 def test_statistics_are_means_over_batches(tmp_path):
   config = resnet_cifar.get_config('smoke,data=fake')
   config.data.options.update(shape=(8, 8, 3), examples=64)

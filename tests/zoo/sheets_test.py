@@ -8,16 +8,18 @@ import collections
 import functools
 import math
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
 import pytest
-from conftest import ROOT
+from conftest import ROOT, cases
 
 import zoo
 from tools import overview, summarize
 from zoo import layers
 
+DEEP = re.compile('resnet(50|101|152|110|1202)|plain(44|56)|googlenet')
 SHEETS = pathlib.Path(__file__).parent / 'sheets'
 SHORT = ('lenet5', 'alexnet', 'alexnet_merged', 'zfnet', 'zfnet_wide', 'vgg_a',
          'vgg_b', 'vgg_c', 'vgg_d', 'vgg_e', 'resnet20_cifar')  # fmt: skip
@@ -80,6 +82,10 @@ TOTALS = {
 }
 
 
+# Without what takes seconds to trace; others differ from these little.
+QUICK = [key for key in TOTALS if len(key) == 1 and not DEEP.match(key[0])]
+
+
 @pytest.fixture(scope='module', autouse=True)
 def counted_once():
   """Counts each network in its own form once for all tests here."""
@@ -101,7 +107,7 @@ def test_every_network_has_totals():
   assert {key[0] for key in TOTALS} | {'googlenet_naive'} == set(zoo.names())
 
 
-@pytest.mark.parametrize('key', TOTALS, ids='-'.join)
+@pytest.mark.parametrize('key', cases(TOTALS, QUICK), ids='-'.join)
 def test_totals(key):
   name, *option = key
   options = dict([option]) if option else {}
@@ -110,6 +116,19 @@ def test_totals(key):
   for value, expected in zip(got, TOTALS[key]):
     if expected is not None:
       assert value == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', zoo.names())
+def test_the_total_is_that_of_the_network(name):
+  # As one loop, the 1202 layers are traced in a second.
+  loop = {'scan': True} if 'scan' in zoo.options(name) else {}
+  num_classes = 1000 if zoo.image_shape(name)[0] > 32 else 10
+  network = zoo.create(name, num_classes=num_classes, **loop)
+  image = jax.ShapeDtypeStruct((1, *zoo.image_shape(name)), jnp.float32)
+  variables = jax.eval_shape(network.init, jax.random.key(0), image)
+  sizes = [leaf.size for leaf in jax.tree.leaves(variables['params'])]
+  assert summarize.total(summarize.rows(name)).parameters == sum(sizes)
 
 
 def test_googlenet_without_its_auxiliary_heads():
@@ -258,6 +277,7 @@ def test_names_and_options_that_do_not_exist():
       summarize.rows(name, **options)
 
 
+@pytest.mark.slow
 def test_forms_for_small_images():
   """AlexNet's fc6 sees averages, GoogLeNet has its main path only."""
   smallest = dict.fromkeys(('alexnet', 'alexnet_source'), 36)
