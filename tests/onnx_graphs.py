@@ -8,9 +8,14 @@ import pathlib
 import numpy as np
 import onnx
 
+KEPT = (1, 3, 5, 7, 11, 1000)  # sides of kernels, colours, classes
 
-def random_model(graph_name, side):
-  """Returns the graph with random weights, ending in the logits."""
+
+def random_model(graph_name, side, width=1.0):
+  """Returns the graph with random weights, ending in the logits.
+
+  `width` scales all channels, as in the zoo, of a chain of layers.
+  """
   light = pathlib.Path(onnx.__file__).parent / 'backend/test/data/light'
   model = onnx.load(str(light / f'{graph_name}.onnx'))
   graph, rng = model.graph, np.random.default_rng(0)
@@ -28,6 +33,7 @@ def random_model(graph_name, side):
     if 'DUMMY' in name:
       graph.initializer.append(onnx.numpy_helper.from_array(value, name))
   for name, shape in filled.items():
+    shape = [n if n in KEPT else round(n * width) for n in shape]
     if len(shape) > 1:
       value = rng.standard_normal(shape, np.float32)
       value *= np.sqrt(2 / np.prod(shape[1:]), dtype=np.float32)
