@@ -18,8 +18,9 @@ from experiment import Experiment, check_training, create_experiment
 from runtime import checkpoints, distributed, storage
 from runtime import workdir as workdir_lib
 from runtime.preemption import PreemptedError, Preemption
-from runtime.run_log import Clock, RunLog
+from runtime.run_log import FIRST_LOSS, Clock, RunLog
 from training import curvature, warm_start
+from training.divergence import Watch
 from training.state import TrainState, abstract_state, create_state
 from training.statistics import recompute_statistics
 from training.train_step import make_train_step
@@ -113,10 +114,14 @@ def starting_state(
     state, notes = found
     return state, [*notes, f'continues from {store.path(int(state.step))}']
   config = experiment.config
-  if config.init_layers and not config.init_from:
+  wanted = config.init_required
+  if config.init_layers and not wanted:
+    wanted = (
+      f'a trained network with the layers {", ".join(config.init_layers)}'
+    )
+  if wanted and not config.init_from:
     raise UserError(
-      f'init_layers {", ".join(config.init_layers)} are to come from a trained '
-      'network: set --config.init_from, or give the argument start=glorot'
+      f'this recipe starts from {wanted}: set --config.init_from to its workdir'
     )
   state = create_state(experiment)
   if not config.init_from:
@@ -188,6 +193,8 @@ class _Loop:
     self.config = experiment.config
     self.eval_step = runs.make_step(experiment)
     self.clock = Clock(self.config.train.batch_size)
+    classes = experiment.eval_source.num_classes
+    self.watch = Watch(classes, log.first_loss)
     self.read = 0  # the step whose metrics were read last
 
   def run(self, state: TrainState, preemption: Preemption) -> dict[str, Any]:
@@ -254,16 +261,33 @@ class _Loop:
     if not np.isfinite(loss):
       raise self._diverged(f'loss is {loss} at step {step}')
     self.log.progress(step, loss, self.clock)
+    if step == 1:
+      self.watch.first_loss = loss
+      self.log.write(step, {FIRST_LOSS: loss})
     if self.started is not None:
       seconds = time.monotonic() - self.started
       self.started = None
       self.log.say(f'first step done {seconds:.1f} s after the start')
       self.clock.start()  # compilation is not part of the rate
       self.log.write(step, {'time/startup_seconds': round(seconds, 3)})
+    self._warn(step, self.watch.loss(loss))
     if step % self.config.train.log_every == 0 or step == self.experiment.steps:
       values = {f'train/{k}': float(v) for k, v in metrics.items()}
       lap = self.clock.lap()
       self.log.write(step, {**values, **lap, **self._replaced()})
+
+  def _warn(self, step, wrong):
+    """Says what is wrong with a run whose numbers are finite, or ends it."""
+    if wrong is None:
+      return
+    if self.config.train.stop_if_diverged:
+      raise self._diverged(f'step {step}: {wrong}')
+    self.log.write(step, {'diverged': wrong})
+    self.log.say(
+      f'DIVERGED?   step {step}: {wrong}. A smaller optimizer.learning_rate '
+      f'may help ({self.config.optimizer.learning_rate} now); '
+      '--config.train.stop_if_diverged ends such a run'
+    )
 
   def _replaced(self):
     """Says which photographs were replaced, and returns their number."""
@@ -303,6 +327,11 @@ class _Loop:
         state, result = self._evaluated(state, step)
       except PreemptedError:
         stop = True
+      else:
+        wrong = self.watch.error(
+          result['top1_error'], best and best['eval/top1_error']
+        )
+        self._warn(step, wrong)
     better = (
       result is not None
       and self.config.checkpoint.keep_best > 0
@@ -339,14 +368,14 @@ class _Loop:
     self.log.write(step, {f'eval/{k}': v for k, v in result.items()})
     examples = len(self.experiment.train_source)
     epoch = step * self.config.train.batch_size / examples
-    said = exact.describe(self.config.data.name, result)
+    said = exact.describe(self.config.data, result)
     self.log.say(f'epoch {epoch:.1f}, step {step}: {said}')
     return result
 
   def _report(self, first, step):
     def of(line):
       result = {k.removeprefix('eval/'): v for k, v in line.items()}
-      said = exact.describe(self.config.data.name, result)
+      said = exact.describe(self.config.data, result)
       return f'{said}, step {line["step"]}'
 
     log, experiment = self.log, self.experiment

@@ -13,7 +13,12 @@ Choices where the paper is silent or unclear:
     (recipe.augment.lighting); its division of the image by 1.1 is left out.
   - One crop and flip an image; the code drew one for every 32 images.
   - The mean of each channel in place of the mean image: data.mean_image.
-  - Not clear from the paper: biases decay like weights, at the same rate.
+  - Biases: not in the paper. Twice the rate and no decay, as in the original
+    code (epsB, wcB) and Caffe; in `alexnet_source` their rate never falls, as
+    there.
+  - Images are resized by area, as the authors' tool does (data/crops.py).
+  - Not taken from the log of the 2012 run: colour noise off from epoch 67 on,
+    conv1 frozen from 72 on.
 """
 
 from ml_collections import ConfigDict
@@ -38,8 +43,10 @@ def get_config(arg: str = '') -> ConfigDict:
   args = arguments.parse(arg, get_arguments())
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
   # Section 2: shorter side to 256, its centre; 4.1: random 224x224 and flips.
+  caffe = args['variant'] in ('bvlc_alexnet', 'caffenet')
+  resize = 'warp' if caffe else 'area'
   imagenet.set_geometry(
-    config, {'name': 'random_crop', 'shorter_side': 256}, imagenet.center()
+    config, imagenet.random_crop(resize), imagenet.center(resize=resize)
   )
   config.train.update(
     batch_size=128,  # Section 5
@@ -52,9 +59,12 @@ def get_config(arg: str = '') -> ConfigDict:
     momentum=0.9,
     momentum_form='caffe',
     weight_decay=5e-4,
+    decay_on='kernels',
+    bias_rate=2.0,
+    biases_fall=args['variant'] != 'alexnet_source' or args['pod'] != 'off',
   )
   config.schedule = imagenet.PLATEAU
-  if args['variant'] in ('bvlc_alexnet', 'caffenet'):
+  if caffe:
     _set_caffe(config)
   elif args['schedule'] == 'step' or args['pod'] != 'off':
     config.schedule = {  # log of the 2012 run; its last drop, of conv1 alone
@@ -80,4 +90,3 @@ def _set_caffe(config):
     'boundaries': tuple(f'{e} epochs' for e in epochs),
     'factors': (0.1, 0.01, 0.001, 0.0001),
   }
-  config.optimizer.update(decay_on='kernels', bias_rate=2.0)

@@ -13,6 +13,7 @@ def get_config() -> ConfigDict:
     'seed': 0,  # of initialisation, order of examples, augmentation, dropout
     'init_from': '',  # checkpoint directory or weights to take parameters from
     'init_layers': (),  # only those of these layers; (): of all
+    'init_required': '',  # what init_from has to be, where a recipe needs one
     'data': {
       'name': '',  # imagenet2012, folder, cifar10, mnist ...: data/sources.py
       'dir': '',  # where its files are; empty: fetched into the user's cache
@@ -42,6 +43,9 @@ def get_config() -> ConfigDict:
       'steps': config_dict.placeholder(int),  # either steps
       'epochs': config_dict.placeholder(float),  # or epochs
       'log_every': 100,  # steps
+      # End where the loss is far above the first one, or the error that of a
+      # guess, and was better; else only say so.
+      'stop_if_diverged': False,
       'aux_weight': 0.3,  # of auxiliary heads' losses, GoogLeNet Section 5
       'average': 0.0,  # weight of the old in the Polyak average of the
       # parameters, which is then what is evaluated; 0: no average
@@ -70,6 +74,7 @@ def get_config() -> ConfigDict:
       # evaluation/protocols.py. '', and in training: single, for photographs
       # center
       'protocol': '',
+      'corners': 'square',  # of ten_crop: of the central square; image: all
       'scales': (),  # shorter sides of photographs; (): the paper's
       'members': '',  # of an ensemble, with commas between: workdirs, weights,
       # NAME=PATH for another network of the zoo; besides --workdir or init_from

@@ -43,7 +43,12 @@ def get_config(arg: str = '') -> ConfigDict:
     aux_weight=0.3,  # Section 5
     average=0.9999,
     augment='photometric',
-    augment_options={'brightness': 0.5, 'contrast': 0.5, 'colour': 0.5},
+    augment_options={
+      'brightness': 0.5,
+      'contrast': 0.5,
+      'colour': 0.5,
+      'lighting': 0.1,
+    },
   )
   config.optimizer.update(
     learning_rate=0.01,  # bvlc_googlenet

@@ -63,9 +63,14 @@ def set_geometry(config: ConfigDict, train: dict, test: dict) -> None:
     config.data.eval_geometry = test
 
 
-def center(shorter_side: int = 256) -> dict:
+def center(shorter_side: int = 256, resize: str = 'bilinear') -> dict:
   """Returns the usual geometry of a single test crop."""
-  return {'name': 'center', 'shorter_side': shorter_side}
+  return {'name': 'center', 'shorter_side': shorter_side, 'resize': resize}
+
+
+def random_crop(resize: str, name: str = 'random_crop') -> dict:
+  """Returns AlexNet's and ZFNet's training crops of the central 256x256."""
+  return {'name': name, 'shorter_side': 256, 'resize': resize}
 
 
 def steps_in_epochs(steps: int, batch_size: int) -> float:

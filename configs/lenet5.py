@@ -119,8 +119,8 @@ def _set_sdlm(config):
     'mu': 0.02,  # III-B
     'samples': 500,  # III-B
   }
-  # With III-B's 2.4 / fan-in (exponent 1) the weighted sums start so small that
-  # the curvature before the first pass says nothing of what follows: rates are
+  # With Appendix A's 2.4 / fan-in the weighted sums start so small that the
+  # curvature before the first pass says nothing of what follows: rates are
   # 0.025 nearly everywhere and training diverges within 100 patterns.
   if config.model.name == 'lenet5':
     config.model.init_exponent = 0.5

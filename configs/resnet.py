@@ -7,7 +7,9 @@ Choices where the paper is silent or unclear:
   - "divided by 10 when the error plateaus": after 5 epochs without a new lowest
     top-1 error; at most three times, as far as Figure 4 shows. The paper prints
     no iterations: schedule=step is fb.resnet.torch's every 30 epochs.
-  - Everything decays, batch normalisation too, as in fb.resnet.torch.
+  - Weights of convolutions and of the classifier decay. fb.resnet.torch, whose
+    README lists it among its differences from the paper, has everything decay,
+    biases and batch normalisation too: decay=fb.
   - The mean of each channel in place of the mean image: data.mean_image.
   - Statistics of batch normalisation are of 32 images, a GPU's share of 256,
     and recomputed over 200 batches after training; the authors' files do not
@@ -19,6 +21,10 @@ from ml_collections import ConfigDict
 from configs import arguments, imagenet
 from configs.arguments import Argument
 
+DECAY = Argument(
+  ('paper', 'fb'), 'of weights only; fb: of everything, as fb.resnet.torch'
+)
+
 
 def get_arguments() -> dict[str, Argument]:
   """Returns the arguments that `get_config` takes."""
@@ -28,6 +34,7 @@ def get_arguments() -> dict[str, Argument]:
     'schedule': Argument(
       ('plateau', 'step'), 'step: drops after 30, 60 and 90 epochs'
     ),
+    'decay': DECAY,
   }
 
 
@@ -41,6 +48,7 @@ def get_config(arg: str = '') -> ConfigDict:
     {'name': 'scale_jitter', 'smallest': 256, 'largest': 480},
     imagenet.center(),
   )
+  config.eval.corners = 'image'  # of ten_crop: evaluation/protocols.py
   config.train.update(
     batch_size=256,
     epochs=imagenet.steps_in_epochs(600_000, 256),  # "up to 60 x 10^4"
@@ -53,6 +61,7 @@ def get_config(arg: str = '') -> ConfigDict:
     momentum=0.9,
     momentum_form='caffe',
     weight_decay=1e-4,
+    decay_on='all' if args['decay'] == 'fb' else 'kernels',
   )
   config.schedule = imagenet.PLATEAU
   if args['schedule'] == 'step' or args['pod'] != 'off':

@@ -9,7 +9,11 @@ Choices where the paper is silent or unclear:
   - The mean of each channel in place of that of each pixel: data.mean_image.
   - Statistics of batch normalisation are of 64 images: 128 on two GPUs.
   - ResNet-110: the rate is 0.01 until a batch has less than 80 % of training
-    error; the paper does not say over how many images.
+    error; the paper does not say over how many images. ResNet-1202 is "trained
+    as described above": with that warm-up.
+  - What decays: as in configs/resnet.py.
+  - Batch statistics are the moving averages. The authors' note that theirs were
+    computed anew is of the ImageNet nets.
 """
 
 from ml_collections import ConfigDict
@@ -17,6 +21,7 @@ from ml_collections import ConfigDict
 import zoo
 from configs import arguments, default
 from configs.arguments import Argument
+from configs.resnet import DECAY
 
 MEANS = {  # fb.resnet.torch, datasets/cifar10.lua; the others: their own
   'cifar10': (125.3, 123.0, 113.9),
@@ -31,6 +36,7 @@ def get_arguments() -> dict[str, Argument]:
   return {
     'variant': arguments.variants('resnet_cifar'),
     'data': Argument(tuple(MEANS), 'docs/data.md'),
+    'decay': DECAY,
     'smoke': arguments.switch('3 steps of 32 images, for a look'),
   }
 
@@ -62,13 +68,14 @@ def get_config(arg: str = '') -> ConfigDict:
     momentum=0.9,
     momentum_form='caffe',
     weight_decay=1e-4,
+    decay_on='all' if args['decay'] == 'fb' else 'kernels',
   )
   config.schedule = {
     'name': 'step',
     'boundaries': ('32000 steps', '48000 steps'),
     'factors': (0.1, 0.01),
   }
-  if name == 'resnet110_cifar':
+  if name in ('resnet110_cifar', 'resnet1202_cifar'):
     config.schedule = {
       **config.schedule,
       'name': 'until_error',

@@ -14,11 +14,17 @@ class ArraySource:
       raise UserError(
         f'{origin}: {len(images)} images but {len(labels)} labels'
       )
+    self.origin = origin
     self.images, self.labels = images, labels.astype(np.int32)
     self.class_names = tuple(class_names)
     self.num_classes = len(self.class_names)
     self.image_shape = images.shape[1:]
     check_labels(self.labels, self.num_classes, origin)
+
+  def part(self, start: int, stop: int) -> 'ArraySource':
+    """Returns the examples number `start` to `stop` - 1."""
+    images, labels = self.images[start:stop], self.labels[start:stop]
+    return ArraySource(images, labels, self.class_names, self.origin)
 
   def __len__(self):
     return len(self.labels)

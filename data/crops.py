@@ -7,13 +7,22 @@ A geometry is a function
 of the bytes of a file, a NumPy generator and the side of the crop. Flips, and
 all that changes colours, run on the device: `recipe.augment`.
 
-The papers do not say how they resize. Here it is OpenCV's bilinear form, as
-Caffe's tools have it, which looks at two pixels a side and so blurs too little
-where an image shrinks to less than half. It never does: such an image is
-decoded at half its size or less (1/2, 3/8, 1/4, 1/8), where libjpeg leaves out
-the high frequencies of every block. Those pixels differ a little from the full
-image's, averaged. Photographs of ImageNet's usual 500x375 are not touched by
-this. A position in EXIF is ignored, as the papers' tools do.
+The papers do not say how they resize; their tools do, and `resize` has three
+forms of it:
+
+    bilinear  OpenCV's, the aspect kept
+    area      area where it shrinks, cubic where it grows, the aspect kept:
+              cuda-convnet2, make-data; there the result is stored as JPEG once
+              more, which is left out here
+    warp      both sides to the same length, bilinear: Caffe's convert_imageset
+              as examples/imagenet calls it, without keeping the aspect
+
+Bilinear looks at two pixels a side and so blurs too little where an image
+shrinks to less than half. It never does: such an image is decoded at half its
+size or less (1/2, 3/8, 1/4, 1/8), where libjpeg leaves out the high frequencies
+of every block. Those pixels differ a little from the full image's, averaged.
+Photographs of ImageNet's usual 500x375 are not touched by this. A position in
+EXIF is ignored, as the papers' tools do.
 
 A comment gives a paper's section where a number is from a paper.
 """
@@ -40,6 +49,7 @@ _INTERPOLATIONS = {
   'nearest': cv2.INTER_NEAREST,
   'cubic': cv2.INTER_CUBIC,
 }
+RESIZES = ('bilinear', 'area', 'warp')
 _TRIES = 10  # for a crop of a drawn shape to fit into the image
 
 
@@ -114,33 +124,53 @@ def _decode_other(encoded):
   return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def resized(encoded: bytes, shorter_side: int) -> np.ndarray:
-  """Decodes, and resizes the shorter side, keeping the aspect.
+def resized(
+  encoded: bytes, shorter_side: int, resize: str = 'bilinear'
+) -> np.ndarray:
+  """Decodes, and resizes the shorter side, in one of the module's forms.
 
   Returns:
-    uint8 [H, W, 3], min(H, W) == shorter_side.
+    uint8 [H, W, 3], min(H, W) == shorter_side; 'warp': H == W.
+
+  Raises:
+    UserError: unknown form.
   """
-  return resized_to(encoded, (shorter_side,))[0]
+  return resized_to(encoded, (shorter_side,), resize)[0]
 
 
-def resized_to(encoded: bytes, sides: Sequence[int]) -> list[np.ndarray]:
+def resized_to(
+  encoded: bytes, sides: Sequence[int], resize: str = 'bilinear'
+) -> list[np.ndarray]:
   """Returns what `resized` does for each side, largest first, in one decoding.
 
   In more where a smaller side would have been decoded at a smaller size.
   """
+  check_resize('resize', resize)
   size = image_size(encoded)
   found: list[np.ndarray] = []
   image = None
   for side in sides:
-    height, width = (max(round(n * (side / min(size))), side) for n in size)
+    height = width = side
+    if resize != 'warp':
+      height, width = (max(round(n * (side / min(size))), side) for n in size)
     # libjpeg's sizes are 8, 4, 3, 2 and 1 eighths.
     step = 2 if image is not None and image.shape[:2] == tuple(size) else 4 / 3
     if image is None or (
       image.shape[0] >= step * height - 2 and image.shape[1] >= step * width - 2
     ):
       image = decode(encoded, (height, width))
-    found.append(_resize(image, (height, width)))
+    method = cv2.INTER_LINEAR
+    if resize == 'area':
+      shrinks = image.shape[0] > height
+      method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    found.append(_resize(image, (height, width), method))
   return found
+
+
+def check_resize(field: str, resize: str) -> None:
+  """Raises UserError for an unknown form; names the field."""
+  if resize not in RESIZES:
+    raise UserError(f"{field} '{resize}' is unknown.{closest(resize, RESIZES)}")
 
 
 def _resize(image, target, interpolation=cv2.INTER_LINEAR):
@@ -165,10 +195,11 @@ def center(
   rng: np.random.Generator,
   size: int,
   shorter_side: int = 256,
+  resize: str = 'bilinear',
 ) -> np.ndarray:
   """For evaluation: the centre of the resized image."""
   del rng
-  return _center(resized(encoded, shorter_side), size)
+  return _center(resized(encoded, shorter_side, resize), size)
 
 
 def random_crop(
@@ -176,6 +207,7 @@ def random_crop(
   rng: np.random.Generator,
   size: int,
   shorter_side: int = 256,
+  resize: str = 'bilinear',
 ) -> np.ndarray:
   """AlexNet, Sections 2 and 4.1; ZFNet, Section 3.
 
@@ -183,8 +215,28 @@ def random_crop(
   33 x 33 positions for 224 of 256, as the original code has it (the paper's
   factor of 2048 counts 32 x 32 and flips).
   """
-  square = _center(resized(encoded, shorter_side), shorter_side)
+  square = _center(resized(encoded, shorter_side, resize), shorter_side)
   return _anywhere(square, size, rng)
+
+
+def five_crops(
+  encoded: bytes,
+  rng: np.random.Generator,
+  size: int,
+  shorter_side: int = 256,
+  resize: str = 'bilinear',
+) -> np.ndarray:
+  """ZFNet, Section 3, to the letter; with `augment='flip'` its ten crops.
+
+  "using 10 different sub-crops of size 224x224 (corners + center with(out)
+  horizontal flips)": of the central square one of these five.
+  """
+  square = _center(resized(encoded, shorter_side, resize), shorter_side)
+  number = int(rng.integers(5))
+  if number == 4:
+    return _center(square, size)
+  top, left = ((shorter_side - size) * n for n in divmod(number, 2))
+  return square[top : top + size, left : left + size]
 
 
 def scale_jitter(
@@ -263,6 +315,7 @@ def inception_box(
 
 GEOMETRIES: dict[str, Callable[..., np.ndarray]] = {
   'random_crop': random_crop,
+  'five_crops': five_crops,
   'scale_jitter': scale_jitter,
   'inception': inception,
   'center': center,
@@ -309,6 +362,7 @@ def _check_options(field, size, options):
       raise UserError(f'{field}.{option} is {pair}: (lower end, upper end)')
   if ends.get('area', (0, 1))[1] > 1:
     raise UserError(f'{field}.area is {ends["area"]}: shares of the image')
+  check_resize(f'{field}.resize', options.get('resize', 'bilinear'))
   known = ('random', *_INTERPOLATIONS)
   if (name := options.get('interpolation', 'random')) not in known:
     raise UserError(

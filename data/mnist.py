@@ -68,16 +68,48 @@ def mnist5k(split: str, directory: str) -> ArraySource:
   return ArraySource(images[part], labels[part], _DIGITS, 'mnist5k')
 
 
-def mnist(split: str, directory: str) -> ArraySource:
-  """MNIST (60,000 and 10,000 digits) from IDX files or by URL."""
-  return _idx_source('mnist', _MNIST_MIRRORS, _DIGITS, split, directory)
+def mnist(
+  split: str, directory: str, first: int = 0, held_out: int = 0
+) -> ArraySource:
+  """MNIST (60,000 and 10,000 digits) from IDX files or by URL.
 
-
-def fashion_mnist(split: str, directory: str) -> ArraySource:
-  """Fashion-MNIST (60,000 and 10,000 pictures) from IDX files or by URL."""
-  return _idx_source(
-    'fashion_mnist', _FASHION_MIRRORS, _CLOTHES, split, directory
+  Args:
+    split: 'train' or 'test'.
+    directory: of the IDX files; empty: fetched into the user's cache.
+    first: number of examples to train on, from the first; 0: all.
+    held_out: number of training examples, the last ones, that are the test
+      split instead of the 10,000, to make choices on; 0: none.
+  """
+  source = _idx_source(
+    'mnist', _MNIST_MIRRORS, _DIGITS, 'train' if held_out else split, directory
   )
+  return _part(source, split, first, held_out)
+
+
+def fashion_mnist(
+  split: str, directory: str, first: int = 0, held_out: int = 0
+) -> ArraySource:
+  """Fashion-MNIST (60,000 and 10,000 pictures); arguments as `mnist`."""
+  source = _idx_source(
+    'fashion_mnist', _FASHION_MIRRORS, _CLOTHES,
+    'train' if held_out else split, directory,
+  )  # fmt: skip
+  return _part(source, split, first, held_out)
+
+
+def _part(source, split, first, held_out):
+  """Returns what `first` and `held_out` leave of a split."""
+  left = len(source) - held_out
+  for field, value in (('held_out', held_out), ('first', first)):
+    most = len(source) - 1 if field == 'held_out' else left
+    if not 0 <= value <= most:
+      raise UserError(
+        f'data.options.{field} is {value}: 0 to {most:,} of the '
+        f'{len(source):,} examples of {source.origin}'
+      )
+  if split == 'train':
+    return source.part(0, first or left)
+  return source.part(left, len(source)) if held_out else source
 
 
 def _idx_source(name, mirrors, class_names, split, directory):

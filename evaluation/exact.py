@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
 
 import input_pipeline
 from data.sources import Source
@@ -119,11 +120,16 @@ def as_result(
   return result
 
 
-def describe(data_name: str, result: dict[str, Any]) -> str:
+def split_name(data: ConfigDict) -> str:
+  """Returns 'test', or 'held out' where that is a part of the training set."""
+  return 'held out' if data.options.get('held_out') else 'test'
+
+
+def describe(data: ConfigDict, result: dict[str, Any]) -> str:
   """Returns an evaluation in one line, with its protocol and counts.
 
   Args:
-    data_name: of the data set.
+    data: section of the config.
     result: as `evaluate` returns it.
   """
   top5 = cost = ''
@@ -135,8 +141,9 @@ def describe(data_name: str, result: dict[str, Any]) -> str:
       f'{result["images_per_second"]:,.1f} images/s'
     )
   scales = ', '.join(map(str, result.get('scales', ())))
+  at = f' at {scales}' if scales else ''
   return (
-    f'{data_name} test, {result["protocol"]}{" at " * bool(scales)}{scales}: '
+    f'{data.name} {split_name(data)}, {result["protocol"]}{at}: '
     f'top-1 error {result["top1_error"]:.2%} ({result["wrong"]:,} of '
     f'{result["count"]:,}), {top5}loss {result["loss"]:.4f}{cost}'
   )

@@ -2,9 +2,10 @@
 
     single                the whole image, once (LeNet-5, ResNet on CIFAR)
     center                shorter side 256, the centre
-    ten_crop              AlexNet, Section 4.1; ResNet, Section 3.4: of the
-                          central square of side 256, four corners and the
-                          centre, with flips
+    ten_crop              AlexNet, Section 4.1: of the central square of side
+                          256, four corners and the centre, with flips;
+                          `eval.corners='image'`: ResNet, Section 3.4: of the
+                          whole image of that shorter side
     dense                 VGG, Section 3.2: the whole image, at each scale, with
                           flips; the map of scores is averaged
     multi_crop            VGG, Section 3.2: 5x5 grid, at each scale, with flips
@@ -13,14 +14,18 @@
                           352; three squares of each; of a square the corners,
                           the centre and all of it, resized; with flips
     multiscale            ResNet, Section 3.4: the whole image at shorter sides
-                          224, 256, 384, 480, 640; no word of flips
+                          224, 256, 384, 480, 640, with flips
 
 What is averaged is the softmax of views, in the given proportions; within a
 map, scores before the softmax. A view is uint8 from the host; flips, mean,
 network, softmax and averages run on the device: `scoring`.
 
-Choices where a paper is silent: AlexNet's corners are those of the central
-square, as its training patches; a corner of VGG's grid is the image's.
+Corners: the SPP-net paper (He et al. 2014), by the group of ResNet, takes those
+of the entire image and says that AlexNet's are of the central 256x256.
+GoogLeNet's ten crops, of which its paper says nothing, are taken as AlexNet's,
+with which it compares itself. A corner of VGG's grid is the image's. Flips at
+ResNet's many scales: Section 3.4 does as its references [41, 13], and [41],
+VGG, averages flips. Images are resized as `data.eval_geometry.resize` says.
 """
 
 from collections.abc import Callable
@@ -52,6 +57,7 @@ class Protocol(NamedTuple):
   name: str
   scales: tuple[int, ...]
   parts: tuple[Part, ...]
+  resize: str = 'bilinear'  # see data/crops.py
 
   @property
   def passes(self) -> int:
@@ -78,14 +84,17 @@ def centre(image: np.ndarray, size: int) -> np.ndarray:
 
 def five(image: np.ndarray, size: int) -> np.ndarray:
   """Returns corners and centre of the central square, [5, size, size, 3]."""
-  square = centre(image, min(image.shape[:2]))[0]
-  end = len(square) - size
+  return five_of_image(centre(image, min(image.shape[:2]))[0], size)
+
+
+def five_of_image(image: np.ndarray, size: int) -> np.ndarray:
+  """Returns the corners and the centre of all of it, [5, size, size, 3]."""
   corners = [
-    square[top : top + size, left : left + size]
-    for top in (0, end)
-    for left in (0, end)
+    image[top : top + size, left : left + size]
+    for top in (0, image.shape[0] - size)
+    for left in (0, image.shape[1] - size)
   ]
-  return np.stack([*corners, centre(square, size)[0]])
+  return np.stack([*corners, centre(image, size)[0]])
 
 
 def grid(image: np.ndarray, size: int) -> np.ndarray:
@@ -132,10 +141,11 @@ _FORMS = {
   'dense_and_multi_crop': _Form(((whole, 1), (grid, 25)), flips=True),
   'crops144': _Form(((squares, 18),), flips=True, scales=(256, 288, 320, 352)),
   'multiscale': _Form(
-    ((whole, 1),), flips=False, scales=(224, 256, 384, 480, 640)
+    ((whole, 1),), flips=True, scales=(224, 256, 384, 480, 640)
   ),
 }
 NAMES = tuple(_FORMS)
+CORNERS = {'square': five, 'image': five_of_image}
 
 
 def natural(config: ConfigDict) -> str:
@@ -193,13 +203,25 @@ def create(config: ConfigDict, name: str) -> Protocol:
     scales = scales or _training_scales(config, name)
     if min(scales) < 1:
       raise UserError(f'eval.scales {scales}: shorter sides, in pixels')
+  if name == 'ten_crop':
+    form = form._replace(cuts=((_corners(config), 5),))
   weight = 1 / (len(scales) * len(form.cuts))
   parts = tuple(
     Part(side, cut, views, form.flips, weight)
     for cut, views in form.cuts
     for side in scales
   )
-  return Protocol(name, tuple(s for s in scales if s), parts)
+  resize = config.data.eval_geometry.get('resize', 'bilinear')
+  return Protocol(name, tuple(s for s in scales if s), parts, resize)
+
+
+def _corners(config):
+  if config.eval.corners not in CORNERS:
+    raise UserError(
+      f"eval.corners '{config.eval.corners}' is unknown."
+      f'{closest(config.eval.corners, CORNERS)}'
+    )
+  return CORNERS[config.eval.corners]
 
 
 def _training_scales(config, name):

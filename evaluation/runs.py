@@ -143,7 +143,7 @@ def _tell(experiment, result, paths, place):
   if len(paths) > 1:
     who = f'ensemble of {len(paths)} ({", ".join(paths)})'
   config = experiment.config
-  print(f'{who}: {exact.describe(config.data.name, result)}', flush=True)
+  print(f'{who}: {exact.describe(config.data, result)}', flush=True)
   print(f'written to {_write(config, result, paths, place)}', flush=True)
 
 
@@ -152,8 +152,13 @@ def _write(config, result, paths, place) -> pathlib.Path:
   scales = '-'.join(map(str, result.get('scales', ())))
   number = f'ensemble{len(paths)}' if len(paths) > 1 else ''
   parts = (
-    config.model.name, number, config.data.name, result['protocol'], scales
-  )  # fmt: skip
+    config.model.name,
+    number,
+    config.data.name,
+    '' if exact.split_name(config.data) == 'test' else 'held_out',
+    result['protocol'],
+    scales,
+  )
   name = re.sub(r'[^\w.-]', '_', '.'.join(p for p in parts if p))
   content = {
     'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),

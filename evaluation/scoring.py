@@ -156,7 +156,7 @@ def cut(encoded: bytes, protocol: Protocol, size: int) -> list[np.ndarray]:
   Raises:
     ValueError: it cannot be decoded.
   """
-  images = crops.resized_to(encoded, protocol.sides)
+  images = crops.resized_to(encoded, protocol.sides, protocol.resize)
   return protocols.views(protocol, dict(zip(protocol.sides, images)), size)
 
 

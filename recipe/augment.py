@@ -132,9 +132,12 @@ def lighting(
     raise UserError(
       f"train.augment_options.form '{form}' is unknown.{closest(form, scales)}"
     )
-  alpha = std * jax.random.normal(key, (len(images), 3))
-  shift = (alpha * scales[form]) @ jnp.array(components)
-  return images + shift[:, None, None]
+  return images + _shift(key, len(images), std, scales[form], components)
+
+
+def _shift(key, n, std, scales, components=_COMPONENTS):
+  alpha = std * jax.random.normal(key, (n, 3))
+  return ((alpha * scales) @ jnp.array(components))[:, None, None]
 
 
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, luma
@@ -146,11 +149,13 @@ def photometric(
   brightness: float = 0.5,
   contrast: float = 0.5,
   colour: float = 0.5,
+  lighting: float = 0.0,
 ) -> jax.Array:
-  """Flips, then changes brightness, contrast and colour as Howard (2013) did.
+  """Flips, then changes brightness, contrast, colour, light as Howard (2013).
 
-  GoogLeNet, Section 6, cites him: "randomly manipulating the contrast,
-  brightness and color", each factor uniform in 1 +- 0.5, in random order.
+  GoogLeNet, Section 6, cites him. His 2.2: "randomly manipulating the contrast,
+  brightness and color", each factor uniform in 1 +- 0.5, in random order, and
+  then AlexNet's lighting noise.
 
   Args:
     key: of the batch.
@@ -158,11 +163,12 @@ def photometric(
     brightness: half-width of the range of factors on the pixels.
     contrast: of those on the distance from the image's mean grey.
     colour: of those on the distance from the pixel's own grey.
+    lighting: `std` of the function `lighting`; 0: none.
 
   Returns:
-    float32 [N, H, W, 3], clipped to 0 to 255 after each.
+    float32 [N, H, W, 3], clipped to 0 to 255 after each of the three.
   """
-  flip_key, order_key, key = jax.random.split(key, 3)
+  flip_key, order_key, key, light_key = jax.random.split(key, 4)
   images = flip(flip_key, images).astype(jnp.float32)
   n = len(images)
   widths = jnp.array([[brightness], [contrast], [colour]])
@@ -175,7 +181,11 @@ def photometric(
     which, factor = (v[:, None, None, None] for v in (which, factor))
     centre = jnp.where(which == 0, 0.0, jnp.where(which == 1, mean, grey))
     images = (centre + factor * (images - centre)).clip(0, 255)
-  return images
+  if not lighting:
+    return images
+  return images + _shift(
+    light_key, len(images), lighting, jnp.array(_DEVIATIONS)
+  )
 
 
 def pad_crop(

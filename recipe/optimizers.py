@@ -19,6 +19,7 @@ def momentum(
   weight_decay: float,
   decay_on: str = 'all',
   bias_rate: float = 1.0,
+  biases_fall: bool = True,
   max_filter_rms: float = 0.0,
 ) -> optax.GradientTransformationExtraArgs:
   """Stochastic gradient descent with momentum and coupled weight decay.
@@ -34,6 +35,8 @@ def momentum(
     decay_on: 'all' parameters or 'kernels', which leaves out biases and batch
       normalisation.
     bias_rate: times the rate for biases of layers; Caffe's configs say 2.
+    biases_fall: False: the rate of biases stays what it is first, whatever the
+      schedule does (AlexNet's source code).
     max_filter_rms: filters of convolutions are scaled down to this root mean
       square after a step (ZFNet, Section 3); 0 for none.
 
@@ -47,6 +50,11 @@ def momentum(
     )
   decay = optax.add_decayed_weights(weight_decay, masks[decay_on])
   scale = optax.chain(optax.scale_by_learning_rate(rate.by_step), rate.feedback)
+  if not biases_fall:
+    first = optax.scale(-rate.by_step(0))
+    scale = optax.chain(
+      optax.masked(scale, _all_but_biases), optax.masked(first, _biases)
+    )
   if bias_rate != 1:
     scale = optax.chain(scale, optax.masked(optax.scale(bias_rate), _biases))
   trace = optax.trace(momentum)
@@ -73,6 +81,10 @@ def _biases(params):
   return jax.tree_util.tree_map_with_path(
     lambda path, _: path[-1].key == 'bias' and path[-2].key != 'bn', params
   )
+
+
+def _all_but_biases(params):
+  return jax.tree.map(lambda bias: not bias, _biases(params))
 
 
 def keep_filters_below(rms: float) -> optax.GradientTransformation:

@@ -91,6 +91,9 @@ class Clock:
     return max(self._seconds + time.monotonic() - self._since, 1e-9)
 
 
+FIRST_LOSS = 'train/first_loss'  # of the first step, in its line
+
+
 class RunLog:
   """Writes the logs of one run from one process.
 
@@ -114,6 +117,7 @@ class RunLog:
   ):
     self.best: dict[str, Any] | None = None
     self.last_eval: dict[str, Any] | None = None
+    self.first_loss: float | None = None
     self._files: _Files | None = None
     kept = _lines(place / 'metrics.jsonl', step)
     for line in kept:
@@ -149,6 +153,7 @@ class RunLog:
       self._files.close()
 
   def _remember(self, line):
+    self.first_loss = line.get(FIRST_LOSS, self.first_loss)
     if 'eval/top1_error' not in line:
       return
     self.last_eval = line

@@ -61,7 +61,7 @@ _RESNET = ResNet, 'blocks', 'bottleneck', 'cifar', 'v1_5'
 _ALEXNET_224 = ('alexnet', 'alexnet_source')
 _ALEXNET_227 = ('alexnet_merged', 'bvlc_alexnet', 'caffenet')
 _ZFNET = ('zfnet', 'zfnet_wide', 'zfnet512')
-_GOOGLENET = ('googlenet', 'googlenet_naive')
+_GOOGLENET = ('googlenet', 'bvlc_googlenet', 'googlenet_naive')
 NETWORKS: dict[str, Network] = {
   'lenet5': Network(lenet5.LeNet5, (32, 32, 1), 'lenet5'),
   'lenet5_modern': Network(lenet5.LeNet5Modern, (32, 32, 1), 'lenet5'),

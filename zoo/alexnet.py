@@ -20,7 +20,8 @@ zeros are read beyond the border, here 3 on the right and bottom.
 Differs from the paper in:
   - The towers are the two halves of the channels of one network.
   - Dropout scales in training what the paper scales in testing.
-Only in `alexnet_source`: the k of the norm within a map is taken to be 2.
+The norm within a map of `alexnet_source` adds 1: the parser of cuda-convnet has
+a minDiv, 2, for the norm across maps only.
 """
 
 from typing import Any
@@ -111,7 +112,9 @@ CAFFENET: tuple[Row, ...] = (
   *_head(std=0.005, groups=2),
 )  # fmt: skip
 
-# Initial values as in cuda-convnet2, layers-imagenet-1gpu.cfg.
+# Initial values as in cuda-convnet2, layers-imagenet-1gpu.cfg, but for the bias
+# of the classifier, -7 for all classes there, which a softmax does not see.
+# That file has two norms; torchvision's net, this one, has none.
 ALEXNET_OWT: tuple[Row, ...] = (
   Conv('conv1', 64, 11, 4, pad(2)), RELU,
   MaxPool('pool1', ceil=False),

@@ -63,7 +63,7 @@ class SameMapNorm(NamedTuple):
   size: int = 5
   alpha: float = 0.001 / 25
   beta: float = 0.75
-  k: float = 2.0
+  k: float = 1.0
 
 
 RELU = 'relu'

@@ -2,6 +2,7 @@
 Sections 4 and 5, Table 1, Figures 2 and 3.
 
     googlenet        22 layers, two auxiliary heads in training
+    bvlc_googlenet   Caffe's (models/bvlc_googlenet): its response normalisation
     googlenet_naive  the modules of Figure 2a (no reductions), for comparison
 
 In training the auxiliary heads' logits are sown into the collection
@@ -11,8 +12,8 @@ With them an image in training has at least 209 pixels a side, without 31.
 
 Differs from the paper in:
   - Initial values are Caffe's (models/bvlc_googlenet): the paper gives none.
-  - The constants of the response normalisation are those of AlexNet's formula,
-    `lrn='caffe'` gives bvlc_googlenet's; the paper names none.
+  - The constants of the response normalisation are those of AlexNet's formula:
+    the paper names none.
 """
 
 import math
@@ -161,4 +162,5 @@ class GoogLeNet(nn.Module):
 
 def create(name: str, **fields) -> GoogLeNet:
   """Returns one of the networks above; `fields` are those of `GoogLeNet`."""
-  return GoogLeNet(naive=name == 'googlenet_naive', **fields)
+  lrn = 'caffe' if name == 'bvlc_googlenet' else 'paper'
+  return GoogLeNet(naive=name == 'googlenet_naive', **{'lrn': lrn, **fields})

@@ -157,7 +157,7 @@ class LeNet5(nn.Module):
 
   Args:
     init_exponent: weights start uniform within +-2.4 / fan-in^exponent. 1 is
-      Section III-B's; 0.5 keeps the variance from layer to layer, which the
+      Appendix A's; 0.5 keeps the variance from layer to layer, which the
       paper's own optimizer needs here (see configs/lenet5.py).
   """
 

@@ -2,7 +2,8 @@
 CVPR 2016, Sections 3.3 and 4, Table 1.
 
     resnet18/34/50/101/152            the paper's, as in its authors' files
-    resnet50/101/152_v1_5             stride in the 3x3, as torchvision's
+    resnet18/34/50/101/152_v1_5       torchvision's: bottlenecks' stride in the
+                                      3x3, shortcuts B, a padded pool1
     plain18/34                        without shortcuts
     resnet20/32/44/56/110/1202_cifar  Section 4.2, 32x32 images
     plain20/32/44/56_cifar
@@ -52,7 +53,7 @@ CIFAR_CHANNELS = (16, 32, 64)  # Section 4.2: 6n + 2 layers, n blocks a stage
 
 IMAGENET = (
   *(f'resnet{depth}' for depth in TABLE_1),
-  *(f'resnet{depth}_v1_5' for depth in TABLE_1 if TABLE_1[depth].bottleneck),
+  *(f'resnet{depth}_v1_5' for depth in TABLE_1),
   'plain18',
   'plain34',
 )
@@ -191,7 +192,7 @@ class ResNet(nn.Module):
         Block,
         channels=scaled(channels[stage], self.width),
         bottleneck=self.bottleneck,
-        stride_at=1 if self.v1_5 else 0,
+        stride_at=1 if self.v1_5 and self.bottleneck else 0,
         shortcut=self.shortcut,
         group=self.bn_group,
         dtype=self.dtype,
@@ -241,7 +242,8 @@ def create(name: str, **fields) -> ResNet:
   else:
     column = TABLE_1[depth]
     fixed = {**column._asdict(), 'v1_5': suffix == 'v1_5'}
-    default, group = 'B' if column.bottleneck else 'A', 32
+    projections = column.bottleneck or suffix == 'v1_5'
+    default, group = 'B' if projections else 'A', 32
   if plain and fields.get('shortcut', 'none') != 'none':
     raise ValueError(
       f"shortcut is '{fields['shortcut']}': {name} is the network without; "

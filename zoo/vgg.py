@@ -13,7 +13,6 @@ Differs from the paper in:
     that needless: initializer='glorot'. With 0.1 and pixels of +-128 the
     first scores of A are of the order of 1e8, which cannot be trained at the
     paper's rate; initializer='caffe' is the deviation of 0.01 that others used.
-  - The constants of A-LRN are AlexNet's: the paper names none.
 """
 
 from zoo.chain import (

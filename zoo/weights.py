@@ -9,12 +9,10 @@ another shape.
 
     source                                       networks
     ONNX model zoo (Caffe's original weights)    bvlc_alexnet, zfnet512, vgg_e
-                                                 googlenet (lrn='caffe'),
+                                                 bvlc_googlenet,
                                                  resnet50_v1_5
     torchvision, timm (.pth, .safetensors)       alexnet_owt, vgg_a/b/d/e,
-                                                 resnet50/101/152_v1_5;
-                                                 resnet18/34 (shortcut='B',
-                                                 padded_pool=True)
+                                                 resnet18/34/50/101/152_v1_5
     `save` (.npz)                                all
 
 A hub id such as 'timm/vgg16.tv_in1k' is fetched where there is a network.
@@ -22,8 +20,8 @@ A hub id such as 'timm/vgg16.tv_in1k' is fetched where there is a network.
 Other people's weights want their own preprocessing, on pixels of 0 to 255:
 
     .onnx                       channels B, G, R; minus 104, 117, 123 (VGG:
-                                103.939, 116.779, 123.68); GoogLeNet with
-                                Caffe's form of LRN
+                                103.939, 116.779, 123.68); GoogLeNet is
+                                bvlc_googlenet
     .pth, .pt, .safetensors     R, G, B; divided by 255, minus ImageNet's mean,
                                 divided by its standard deviation
     .npz                        as the config says
@@ -75,7 +73,7 @@ def origin(name: str, path: str) -> Origin | None:
   mean = (123.0, 117.0, 104.0)
   if name.startswith('vgg'):
     mean = (123.68, 116.779, 103.939)
-  options = (('lrn', 'caffe'),) if name.startswith('googlenet') else ()
+  options = (('lrn', 'caffe'),) if 'googlenet' in name else ()
   return Origin('bgr', mean, (1.0,), options)
 
 
@@ -114,10 +112,16 @@ def load(name: str, path: str, **options: Any) -> dict[str, Any]:
   except Exception as error:  # each format has its own kinds
     reason = ' '.join(str(error).split())[:200]
     raise WeightsError(f'{path} cannot be read: {reason}') from error
-  if name.startswith('googlenet') and any('inception3a.' in k for k in arrays):
+  if 'googlenet' in name and any('inception3a.' in k for k in arrays):
     raise WeightsError(
       f"{path} is torchvision's GoogLeNet: it has 3x3 convolutions where the "
       'paper has 5x5, and batch normalisation'
+    )
+  form = {**zoo.options(name), **options}.get('lrn')
+  if file.suffix == '.onnx' and form == 'paper':
+    raise WeightsError(
+      f"{path} was trained with Caffe's response normalisation: its network is "
+      f'bvlc_googlenet, not {name}'
     )
   return _convert(name, path, arrays, rule(name), options)
 
@@ -161,7 +165,7 @@ def _joined(keys) -> str:
 
 def _convert(name, path, arrays, source_name, options):
   target = _target(name, options)
-  if name.startswith('googlenet'):  # published files have the main path only
+  if 'googlenet' in name:  # published files have the main path only
     target['params'] = {
       k: v for k, v in target['params'].items() if not k.startswith('aux')
     }
@@ -276,7 +280,7 @@ def _caffe2_rule(name) -> Callable[[Path], str]:
         stage, block, which = found.groups()
         branch = '1' if which == 'proj' else f'2{which}'
         return f'res{stage}_{int(block) - 1}_branch{branch}'
-    if name == 'googlenet':
+    if 'googlenet' in name:
       stem = {
         'conv1': 'conv1/7x7_s2', 'conv2_reduce': 'conv2/3x3_reduce',
         'conv2': 'conv2/3x3', 'classifier': 'loss3/classifier',

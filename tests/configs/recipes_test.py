@@ -1,6 +1,7 @@
 """Configs against numbers typed from the papers' fact sheets."""
 
 import importlib
+import types
 
 import jax
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 
 import config_lib
 import experiment as experiment_lib
+import train_lib
+import zoo
 from errors import UserError
 from recipe import schedules
 
 IMAGENET = 1_281_167
+FAKE = {'shape': (224, 224, 3), 'num_classes': 10, 'examples': 4}
 # file:argument -> batch, first rate, decay, epochs.
 RECIPES = {
   'alexnet:': (128, 0.01, 5e-4, 90),
@@ -19,6 +23,7 @@ RECIPES = {
   'zfnet:': (128, 0.01, 5e-4, 70),
   'vgg:': (256, 0.01, 5e-4, 73.9),
   'vgg:scale=384': (256, 0.001, 5e-4, 73.9),
+  'vgg:scale=jitter': (256, 0.001, 5e-4, 73.9),
   'googlenet:': (32, 0.01, 2e-4, 250),
   'resnet:': (256, 0.1, 1e-4, 119.9),
   'resnet_cifar:': (128, 0.1, 1e-4, 64_000 * 128 / 50_000),
@@ -42,9 +47,13 @@ RATES = {
     50_000,
   ),
 }  # fmt: skip
+_CROP = {'name': 'random_crop', 'shorter_side': 256}
 GEOMETRY = {
-  'alexnet:': {'name': 'random_crop', 'shorter_side': 256},
-  'zfnet:': {'name': 'random_crop', 'shorter_side': 256},
+  'alexnet:': {**_CROP, 'resize': 'area'},
+  'alexnet:variant=bvlc_alexnet': {**_CROP, 'resize': 'warp'},
+  'alexnet:variant=caffenet': {**_CROP, 'resize': 'warp'},
+  'zfnet:': {**_CROP, 'resize': 'area'},
+  'zfnet:crops=ten': {**_CROP, 'name': 'five_crops', 'resize': 'area'},
   'vgg:': {'name': 'scale_jitter', 'smallest': 256, 'largest': 256},
   'vgg:scale=jitter': {'name': 'scale_jitter', 'smallest': 256, 'largest': 512},
   'googlenet:': {
@@ -97,12 +106,79 @@ def test_rates_before_and_after_each_drop(text):
 def test_crops(text):
   config = config_of(text)
   assert config.data.geometry.to_dict() == GEOMETRY[text]
-  assert config.data.image_size == 224
-  side = 384 if 'jitter' in text else 256
+  caffe = 'bvlc' in text or 'caffenet' in text
+  assert config.data.image_size == (227 if caffe else 224)
   assert config.data.eval_geometry.to_dict() == {
     'name': 'center',
-    'shorter_side': side,
+    'shorter_side': 384 if 'jitter' in text else 256,
+    'resize': GEOMETRY[text].get('resize', 'bilinear'),
   }
+
+
+# Caffe: lr_mult 2, decay_mult 0, with which VGG was trained; AlexNet's source:
+# epsB 0.02 against 0.01, no weight cost, and epsB never falls.
+BIASES = {
+  'alexnet:': ('kernels', 2.0, True),
+  'alexnet:variant=alexnet_source': ('kernels', 2.0, False),
+  'alexnet:variant=bvlc_alexnet': ('kernels', 2.0, True),
+  'zfnet:': ('kernels', 2.0, None),
+  'vgg:': ('kernels', 2.0, None),
+  'googlenet:': ('kernels', 2.0, None),
+  # "decays the weights of convolutions only": README of fb.resnet.torch.
+  'resnet:': ('kernels', None, None),
+  'resnet:decay=fb': ('all', None, None),
+  'resnet_cifar:': ('kernels', None, None),
+  'resnet_cifar:decay=fb': ('all', None, None),
+}
+
+
+@pytest.mark.parametrize('text', BIASES)
+def test_what_decays_and_how_fast_biases_learn(text):
+  optimizer = config_of(text).optimizer
+  assert BIASES[text] == tuple(
+    optimizer.get(f) for f in ('decay_on', 'bias_rate', 'biases_fall')
+  )
+
+
+# VGG, Section 3.1: A -> 256 -> 384 -> jitter.
+CHAIN = {
+  'vgg:variant=vgg_a': (None, 1e-2),
+  'vgg:': ('vgg_a', 1e-2),
+  'vgg:variant=vgg_a,scale=384': ('vgg_a trained at S = 256', 1e-3),
+  'vgg:scale=384': ('vgg_d trained at S = 256', 1e-3),
+  'vgg:variant=vgg_e,scale=jitter': ('vgg_e trained at S = 384', 1e-3),
+  'vgg:scale=384,start=glorot': (None, 1e-2),
+  'vgg:scale=jitter,start=glorot': (None, 1e-2),
+}
+
+
+@pytest.mark.parametrize('text', CHAIN)
+def test_vggs_chain_of_starts(text):
+  config, (before, rate) = config_of(text), CHAIN[text]
+  assert config.optimizer.learning_rate == rate
+  assert (before or '') in config.init_required
+  assert bool(config.init_required) == bool(before)
+  assert bool(config.init_layers) == (text == 'vgg:')
+  config.update_from_flattened_dict(
+    {'data.name': 'fake', 'data.options': FAKE, 'model.width': 0.02}
+  )
+  config.data.geometry = config.data.eval_geometry = {'name': 'none'}
+  store = types.SimpleNamespace(restore_latest=lambda _: None)
+  start = train_lib.starting_state
+  if before:
+    with pytest.raises(UserError, match=f'starts from .*{before}.*init_from'):
+      start(experiment_lib.create_experiment(config), store)
+  else:
+    assert start(experiment_lib.create_experiment(config), store)
+
+
+def test_where_a_network_of_caffe_differs():
+  assert zoo.options('bvlc_googlenet')['lrn'] == 'caffe'
+  assert zoo.options('googlenet')['lrn'] == 'paper'
+  source = zoo.create('alexnet_source')
+  (norm,) = [row for row in source.rows if row[0] == 'norm2_map']
+  # cuda-convnet's same-map kernels add 1; layers-145: scale 0.001, size 5.
+  assert (norm.k, norm.alpha, norm.beta) == (1, 0.001 / 25, 0.75)
 
 
 def test_what_each_paper_has_of_its_own():
@@ -111,6 +187,15 @@ def test_what_each_paper_has_of_its_own():
     assert config_of(f'{name}:').schedule.to_dict() == plateau
   assert config_of('zfnet:').optimizer.max_filter_rms == 0.1
   assert config_of('zfnet:').train.augment == 'flip'
+  howard = config_of('googlenet:').train
+  assert (howard.augment, howard.augment_options.lighting) == (
+    'photometric',
+    0.1,
+  )
+  assert config_of('resnet:').eval.corners == 'image'
+  assert {config_of(f'{n}:').eval.corners for n in ('alexnet', 'zfnet')} == {
+    'square'
+  }
   lighting = {'std': 0.1, 'form': 'code'}
   for name in ('alexnet', 'vgg', 'resnet'):
     train = config_of(f'{name}:').train
@@ -129,7 +214,9 @@ def test_what_each_paper_has_of_its_own():
   )
   assert config_of('resnet:').model.bn_group == 32
   assert config_of('resnet:').train.statistics_batches > 0
+  deepest = config_of('resnet_cifar:variant=resnet1202_cifar')
   cifar = config_of('resnet_cifar:variant=resnet110_cifar')
+  assert deepest.schedule.to_dict() == cifar.schedule.to_dict()
   assert cifar.model.bn_group == 64
   assert cifar.train.augment_options.padding == 4
   assert (cifar.schedule.name, cifar.schedule.start, cifar.schedule.error) == (

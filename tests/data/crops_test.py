@@ -63,6 +63,35 @@ def test_center_is_the_middle_of_the_resized_image():
   assert_pixels(got, whole[4:36, 10:42])
 
 
+def test_caffe_warps_to_a_square():
+  got = crops.center(jpeg(0), Script(), 32, shorter_side=40, resize='warp')
+  assert_pixels(got, bilinear(full(jpeg(0)), 40, 40)[4:36, 4:36])  # of 60x80
+
+
+def test_area_is_the_mean_of_what_a_pixel_covers_and_cubic_where_it_grows():
+  got = crops.resized(jpeg(0, 60, 90), 40, 'area')
+  fine = full(jpeg(0, 60, 90)).repeat(2, 0).repeat(2, 1).astype(np.float64)
+  assert_pixels(got, fine.reshape(40, 3, 60, 3, 3).mean((1, 3)))
+  got = crops.resized(jpeg(0, 60, 80), 90, 'area')
+  cubic = cv2.resize(
+    full(jpeg(0, 60, 80)), (120, 90), interpolation=cv2.INTER_CUBIC
+  )
+  np.testing.assert_array_equal(got, cubic)
+
+
+@pytest.mark.parametrize('number', range(5))
+def test_zfnets_five_crops_are_corners_and_centre(number):
+  got = crops.five_crops(jpeg(1), Script(number), 32, shorter_side=40)
+  square = crops.center(jpeg(1), Script(), 40, shorter_side=40)
+  top, left = ((0, 0), (0, 8), (8, 0), (8, 8), (4, 4))[number]
+  np.testing.assert_array_equal(got, square[top : top + 32, left : left + 32])
+
+
+def test_an_unknown_form_of_resizing_is_refused():
+  with pytest.raises(UserError, match=r"geometry.resize 'wrap'.*mean 'warp'"):
+    crops.create('data.geometry', 32, 'center', resize='wrap')
+
+
 def test_random_crop_lies_in_the_central_square():
   rng = Script(3, 8)
   got = crops.random_crop(jpeg(1), rng, 32, shorter_side=40)

@@ -126,9 +126,7 @@ def slow_views(name, encoded, scale, size):
   if name == 'center':
     y, x = (h - size) // 2, (w - size) // 2
     views, mirrored = [image[y : y + size, x : x + size]], False
-  elif name == 'multiscale':
-    views, mirrored = [image], False
-  elif name == 'dense':
+  elif name == 'multiscale' or name == 'dense':
     views = [image]
   elif name == 'multi_crop':
     for i in range(5):
@@ -172,7 +170,7 @@ PAPERS = {
 }
 PASSES = {
   'center': 1, 'ten_crop': 10, 'dense': 6, 'multi_crop': 150, 'crops144': 144,
-  'multiscale': 5, 'dense_and_multi_crop': 156,
+  'multiscale': 10, 'dense_and_multi_crop': 156,
 }  # fmt: skip
 
 
@@ -195,6 +193,36 @@ def test_views_are_the_papers_to_the_pixel(name):
       assert len(fast) == len(slow)
       for a, b in zip(fast, slow):
         np.testing.assert_array_equal(a, b)
+
+
+def test_ten_crops_of_resnet_reach_into_the_corners_of_the_whole_image():
+  config = default.get_config()
+  config.data.eval_geometry = {'name': 'center', 'shorter_side': 256}
+  config.eval.corners = 'image'
+  protocol = protocols.create(config, 'ten_crop')
+  for encoded in FILES:
+    image = slow_resized(encoded, 256)
+    (views,) = scoring.cut(encoded, protocol, 224)
+    c, d = (image.shape[0] - 224) // 2, (image.shape[1] - 224) // 2
+    expected = [
+      image[:224, :224], image[:224, -224:], image[-224:, :224],
+      image[-224:, -224:], image[c : c + 224, d : d + 224],
+    ]  # fmt: skip
+    np.testing.assert_array_equal(views, expected)
+  config.eval.corners = 'imgae'
+  with pytest.raises(UserError, match=r"corners 'imgae' is unknown.*'image'"):
+    protocols.create(config, 'ten_crop')
+
+
+def test_views_of_caffes_networks_are_of_the_warped_image():
+  config = default.get_config()
+  config.data.eval_geometry = {'name': 'center', 'resize': 'warp'}
+  protocol = protocols.create(config, 'ten_crop')
+  encoded = photographs.jpeg(0, 260, 330)
+  (views,) = scoring.cut(encoded, protocol, 227)
+  whole = np.asarray(Image.open(io.BytesIO(encoded)).convert('RGB'))
+  warped = cv2.resize(whole, (256, 256))
+  np.testing.assert_array_equal(views[3], warped[-227:, -227:])
 
 
 def slow_probabilities(network, apply, name, encoded, scales):

@@ -124,7 +124,7 @@ def test_photometric_is_three_blends_in_some_order():
   images = images_of(64)
   options = {'brightness': 0.0, 'contrast': 0.0, 'colour': 0.0}
   same = augment.photometric(jax.random.key(1), images, **options)
-  flipped = augment.flip(jax.random.split(jax.random.key(1), 3)[0], images)
+  flipped = augment.flip(jax.random.split(jax.random.key(1), 4)[0], images)
   np.testing.assert_allclose(same, flipped, atol=1e-3)
   grey = flipped @ np.array([0.299, 0.587, 0.114])
   centres = {
@@ -148,6 +148,20 @@ def test_photometric_is_three_blends_in_some_order():
       factors.append(factor)
     assert 0.5 <= min(factors) < 0.6
     assert 1.4 < max(factors) <= 1.5
+
+
+def test_howards_lighting_noise_comes_last_and_is_alexnets():
+  images = np.full((5_000, 2, 2, 3), 100, np.uint8)
+  none = {'brightness': 0.0, 'contrast': 0.0, 'colour': 0.0}
+  key = jax.random.key(1)
+  out = augment.photometric(key, images, **none, lighting=0.1)
+  shift = np.asarray(out) - 100
+  assert (abs(shift - shift[:, :1, :1]) < 1e-3).all()
+  first = shift[:, 0, 0] @ np.array([-0.56351, -0.57618, -0.59200])
+  assert first.std() == pytest.approx(12.178, rel=0.04)
+  white = np.full((5_000, 2, 2, 3), 255, np.uint8)
+  out = augment.photometric(key, white, **none, lighting=0.1)
+  assert np.asarray(out).max() > 260  # after the clipping of the three
 
 
 @pytest.mark.slow

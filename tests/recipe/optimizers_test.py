@@ -54,6 +54,25 @@ def test_momentum_forms_through_a_change_of_rate(form):
     np.testing.assert_allclose(params, w, rtol=1e-5)
 
 
+def test_biases_that_do_not_fall_keep_twice_the_first_rate():
+  rate = schedules.create('step', 0.1, boundaries=[2], factors=[0.1])
+  fields = {'momentum': 0.0, 'momentum_form': 'caffe', 'weight_decay': 0.5}
+  optimizer = optimizers.create(
+    'momentum', rate, **fields, decay_on='kernels', bias_rate=2.0,
+    biases_fall=False,
+  )  # fmt: skip
+  params = {'a': {'kernel': jnp.ones(()), 'bias': jnp.ones(())}}
+  state = optimizer.init(params)
+  found = []
+  for _ in range(4):
+    updates, state = optimizer.update(
+      jax.tree.map(jnp.ones_like, params), state, params, train_error=1.0
+    )
+    found.append((float(updates['a']['kernel']), float(updates['a']['bias'])))
+  expected = [(-0.15, -0.2)] * 2 + [(-0.015, -0.2)] * 2
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_bad_optimizers_are_refused():
   rate = schedules.create('step', 0.1, boundaries=[], factors=[])
   fields = {'momentum': 0.9, 'momentum_form': 'caffe', 'weight_decay': 0.0}

@@ -15,15 +15,14 @@ torchvision = pytest.importorskip('torchvision')
 
 pytestmark = pytest.mark.slow
 
-_RESNET_B = {'shortcut': 'B', 'padded_pool': True}
 NETWORKS = {
   'alexnet': ('alexnet_owt', {}),
   'vgg11': ('vgg_a', {}),
   'vgg13': ('vgg_b', {}),
   'vgg16': ('vgg_d', {}),
   'vgg19': ('vgg_e', {}),
-  'resnet18': ('resnet18', _RESNET_B),
-  'resnet34': ('resnet34', _RESNET_B),
+  'resnet18': ('resnet18_v1_5', {}),
+  'resnet34': ('resnet34_v1_5', {}),
   'resnet50': ('resnet50_v1_5', {}),
   'resnet101': ('resnet101_v1_5', {}),
   'resnet152': ('resnet152_v1_5', {}),

@@ -22,7 +22,7 @@ onnx_graphs = pytest.importorskip('onnx_graphs')  # imports onnx
 GRAPHS = {
   'light_bvlc_alexnet': ('bvlc_alexnet', {}, 227),
   'light_zfnet512': ('zfnet512', {}, 224),
-  'light_inception_v1': ('googlenet', {'lrn': 'caffe'}, 224),
+  'light_inception_v1': ('bvlc_googlenet', {}, 224),
   'light_vgg19': ('vgg_e', {'width': 0.25}, 224),  # else 2.4 GB of memory
   'light_resnet50': ('resnet50_v1_5', {}, 224),
 }
