@@ -228,6 +228,13 @@ def schedule_durations(config: ConfigDict) -> dict[str, Any]:
   return fields
 
 
+def defaults_of_network(config: ConfigDict) -> dict[str, Any]:
+  """Returns {'model.FIELD': value} of its network; of one of the zoo only."""
+  name = config.model.name
+  options = zoo.options(name) if name in zoo.NETWORKS else {}
+  return {f'model.{field}': value for field, value in options.items()}
+
+
 def check(config: ConfigDict, devices: int) -> None:
   """Refuses what cannot work, before any file is read or program compiled.
 

@@ -74,8 +74,10 @@ def train_batches(
     threads: that fetch ahead; 0 fetches in the caller's thread.
 
   Yields:
-    {'image': uint8 [B, H, W, C], 'label': int32 [B]}, global arrays. Training
-    batches are always full, so there is no 'mask'.
+    {'image': uint8 [B, H, W, C], 'label': int32 [B]}: global arrays where there
+    are several processes; in one NumPy's, which a jitted function places by its
+    `in_shardings` ten times as fast (30 against 330 microseconds for a digit).
+    Training batches are always full, so there is no 'mask'.
   """
   order = Order(len(source), seed)
   rows = _local_rows(sharding, batch_size)
@@ -128,6 +130,9 @@ def _read_ahead(fetch, start, stop, batch_size, sharding, threads):
   iterator = iter(batches.to_iter_dataset(options))
   try:
     for batch in iterator:
+      if jax.process_count() == 1:
+        yield batch
+        continue
       yield {
         name: jax.make_array_from_process_local_data(
           sharding, rows, (batch_size, *rows.shape[1:])

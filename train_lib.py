@@ -57,7 +57,8 @@ def train_and_evaluate(
   _check(config)
   place = workdir_lib.open_directory(workdir)
   _check_same(config, place)
-  changed = workdir_lib.check_owner(place, config)
+  added = config_lib.defaults_of_network(config)
+  changed = workdir_lib.check_owner(place, config, added)
   if workdir_lib.is_begun(place):
     mean_image.check_owner(config, place)
   experiment = create_experiment(config)
@@ -172,7 +173,8 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   runs.check(config)
   place = storage.path(workdir)
   _check_same(config, None)
-  workdir_lib.check_owner(place, config)
+  added = config_lib.defaults_of_network(config)
+  workdir_lib.check_owner(place, config, added)
   path = config.init_from or str(place)
   given, config = config.data, networks.as_trained(config, path)
   data = config.data
@@ -231,7 +233,7 @@ class _Loop:
     self.clock.start()
     for batch in self.clock.waiting(batches):
       if refresh and (step == 0 or self.experiment.due('1 epoch', step)):
-        state = refresh(state, step)
+        state = self._refreshed(refresh, state, step)
       state, metrics = train_step(state, batch)
       step += 1
       self.preemption.step_taken()
@@ -245,6 +247,18 @@ class _Loop:
         with self.clock.paused():
           state = self._evaluate_and_save(state, step, stop)
     return state, step
+
+  def _refreshed(self, refresh, state, step):
+    """Estimates the curvature of a pass; says which rates come of it."""
+    state, rates = refresh(state, step)
+    # Of the step to come: a run that continues here writes it again.
+    self.log.write(step + 1, rates)
+    low, high = rates.values()
+    batch, examples = self.config.train.batch_size, self.experiment.train_source
+    said = f'pass {step * batch // len(examples) + 1}: effective rates '
+    said += f'{low:.1e} to {high:.1e}'
+    self.log.say(said + ' (paper: 7e-05 to 0.016)' * (step == 0))
+    return state
 
   def _evaluation_due(self, step):
     due = self.experiment.due(self.config.eval.every, step)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from ml_collections import ConfigDict
 
+import config_lib
 import experiment as experiment_lib
 import zoo
 from data import crops
@@ -50,7 +51,9 @@ def load(config: ConfigDict, workdir: str, classes: str = '') -> Model:
   config = networks.as_trained(config, path)
   if not networks.is_file(path):
     place = workdir_lib.containing(path)
-    workdir_lib.check_owner(place, config)
+    workdir_lib.check_owner(
+      place, config, config_lib.defaults_of_network(config)
+    )
   names, shape = _classes(config, place, classes)
   found = [networks.load(config, path, len(names))]
   found += networks.members(config, len(names))

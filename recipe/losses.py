@@ -19,21 +19,34 @@ def softmax(logits: jax.Array, labels: jax.Array) -> jax.Array:
   return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
 
 
-def penalty(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """LeNet-5, eq. (8): the penalty of the right class alone.
+def penalty(
+  logits: jax.Array, labels: jax.Array, scale: float = 1.0
+) -> jax.Array:
+  """LeNet-5, eq. (8): the penalty of the right class alone, times `scale`.
 
   Sound only while the output codes are fixed, as they are here.
   """
-  return -_of_label(logits, labels)
+  return -scale * _of_label(logits, labels)
 
 
-def map(logits: jax.Array, labels: jax.Array, j: float) -> jax.Array:
+def map(
+  logits: jax.Array, labels: jax.Array, j: float, scale: float = 1.0
+) -> jax.Array:
   """LeNet-5, eq. (9): y_D + log(exp(-j) + sum_i exp(-y_i)).
 
   The positive constant j is the penalty of an implied class "none of these":
   it stops classes whose penalty is already large from being pushed further.
   The paper gives no value. With j to infinity this is `softmax`.
+
+  Args:
+    logits: minus the squared distances of eq. (7).
+    labels: of the examples.
+    j: on the scale of y.
+    scale: y is the squared distance times this. The paper calls y "the
+      unnormalized negative log-likelihood of a Gaussian" and gives no variance
+      v: y = d^2 / (2 v), so that the scale is 1 / (2 v).
   """
+  logits = scale * logits
   rest = jnp.full_like(logits[..., :1], -j)
   everything = jnp.concatenate([logits, rest], axis=-1)
   return jax.nn.logsumexp(everything, axis=-1) - _of_label(logits, labels)

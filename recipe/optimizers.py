@@ -112,7 +112,7 @@ def keep_filters_below(rms: float) -> optax.GradientTransformation:
 
 
 def sdlm(
-  rate: Rate, *, mu: float, samples: int
+  rate: Rate, *, mu: float, samples: int, curvature: str = 'exact'
 ) -> optax.GradientTransformationExtraArgs:
   """Stochastic diagonal Levenberg-Marquardt, LeNet-5's Appendix C.
 
@@ -121,8 +121,18 @@ def sdlm(
     mu: keeps a step finite where the curvature vanishes.
     samples: examples behind each estimate of the curvature (see `recipe.sdlm`;
       the trainer makes it before every pass).
+    curvature: from where at F6 it starts: 'exact' is the diagonal of the loss's
+      Hessian, 'penalty' that of eq. (8), a constant.
+
+  Raises:
+    UserError: unknown `curvature`.
   """
   del samples
+  if curvature not in sdlm_lib.CURVATURES:
+    raise UserError(
+      f"optimizer.curvature '{curvature}' is unknown."
+      f'{closest(curvature, sdlm_lib.CURVATURES)}'
+    )
   chain = optax.chain(
     sdlm_lib.scale_by_curvature(mu), optax.scale_by_learning_rate(rate.by_step)
   )

@@ -17,6 +17,8 @@ import optax
 from recipe.losses import Loss
 from zoo import lenet5
 
+CURVATURES = ('exact', 'penalty')
+
 
 class CurvatureState(NamedTuple):
   """h_kk of every parameter, in the form of the parameters."""
@@ -38,6 +40,15 @@ def scale_by_curvature(mu: float) -> optax.GradientTransformation:
   return optax.GradientTransformation(init, update)
 
 
+def effective_rates(
+  rate: jax.Array | float, mu: float, curvature: dict
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the lowest and the highest eta / (mu + h_kk) of all weights."""
+  found = [jnp.stack([h.min(), h.max()]) for h in jax.tree.leaves(curvature)]
+  low, high = jnp.stack(found).min(0)[0], jnp.stack(found).max(0)[1]
+  return rate / (mu + high), rate / (mu + low)
+
+
 def curvature(
   params: dict, images: jax.Array, labels: jax.Array, loss: Loss
 ) -> dict:
@@ -53,7 +64,9 @@ def curvature(
   and h_kk sums d2E/du_ij^2 over the connections that share weight k. Each
   layer is linear in its inputs and in its weights, so both sums are what the
   layer's own gradient gives at squared inputs and squared weights. At F6 the
-  recursion starts from the exact diagonal of the loss's Hessian.
+  recursion starts from the exact diagonal of the loss's Hessian: of eq. (8) the
+  constant 2 (times the loss's `scale`); that of (9) vanishes, or is below zero,
+  once a pattern is learnt.
 
   Args:
     params: of `zoo.lenet5.LeNet5`.

@@ -19,7 +19,7 @@ import pathlib
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -66,8 +66,18 @@ def containing(path: str | pathlib.Path) -> pathlib.Path:
   return place
 
 
-def check_owner(place: pathlib.Path, config: ConfigDict) -> dict[str, tuple]:
+def check_owner(
+  place: pathlib.Path,
+  config: ConfigDict,
+  added: Mapping[str, Any] | None = None,
+) -> dict[str, tuple]:
   """Compares the config with that of the run that the directory holds.
+
+  Args:
+    place: the workdir.
+    config: of this start.
+    added: what a field stands for that the config there does not have, since
+      it was written before there was one; by default 'nothing'.
 
   Returns:
     Fields that differ but do not make it another run: {path: (old, new)}.
@@ -83,6 +93,8 @@ def check_owner(place: pathlib.Path, config: ConfigDict) -> dict[str, tuple]:
   except (OSError, ValueError) as error:
     raise UserError(f'{file} cannot be read: {error}') from None
   new = _flatten(as_json(config))
+  known = json.loads(json.dumps(dict(added or {})))
+  old = {**{k: v for k, v in known.items() if k in new}, **old}
   differing = {
     name: (old.get(name, 'nothing'), new.get(name, 'nothing'))
     for name in sorted(old.keys() | new.keys())

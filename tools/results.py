@@ -67,6 +67,9 @@ def _field(tree, path):
 def matches(row: Row, config: dict[str, Any], found: dict[str, Any]) -> bool:
   """Returns whether a result file is one of a row with that config."""
   result = found['result']
+  options = found['config']['data']['options'] or {}
+  if options.get('first') or options.get('held_out'):
+    return False  # not the paper's training set
   scales = tuple(result.get('scales', ()))
   if not scales and result['protocol'] == 'center':
     geometry = found['config']['data']['eval_geometry']

@@ -20,8 +20,9 @@ Differs from the paper in:
     every other network here; the loss turns the sign back.
   - The paper's Figure 3 (the codes) was read from one public transcription;
     single pixels of the bitmaps may differ from the print.
-  - The initial range of the subsampling coefficients takes a fan-in of 4, and
-    biases start in the range of their unit's weights: the paper states neither.
+  - First values that the paper does not state: by default the range of the
+    subsampling coefficients takes a fan-in of 4, and biases start in the range
+    of their unit's weights.
 """
 
 from collections.abc import Callable
@@ -118,20 +119,35 @@ LAYERS = (
 )
 
 
+class Start(NamedTuple):
+  """First values of the parameters; see `LeNet5`."""
+
+  range: float
+  exponent: float
+  bias: bool
+  coefficient: float
+
+  def uniform(self, fan_in):
+    """Returns the initialiser of weights of units with that fan-in."""
+    return layers.uniform_within(self.range / fan_in**self.exponent)
+
+
 class _Affine(layers.Layer):
   layer: Layer
-  init_exponent: float
+  start: Start
   dtype: DTypeLike
 
   @nn.compact
   def __call__(self, x):
-    row = self.layer
-
-    def init(fan_in):
-      return layers.uniform_within(2.4 / fan_in**self.init_exponent)
-
-    kernel = self.param('kernel', init(row.fan_in), row.kernel)
-    bias = self.param('bias', init(row.bias_fan_in), (row.outputs,))
+    row, start = self.layer, self.start
+    kernel_init = start.uniform(row.fan_in)
+    if row.op is subsample and start.coefficient:
+      kernel_init = nn.initializers.constant(start.coefficient)
+    bias_init = nn.initializers.zeros
+    if start.bias:
+      bias_init = start.uniform(row.bias_fan_in)
+    kernel = self.param('kernel', kernel_init, row.kernel)
+    bias = self.param('bias', bias_init, (row.outputs,))
     kernel, bias = kernel.astype(self.dtype), bias.astype(self.dtype)
     return row.op(x, kernel) + bias
 
@@ -156,14 +172,22 @@ class LeNet5(nn.Module):
   Larger images (sides 32 + 4k) give a map of scores [N, k + 1, k + 1, 10].
 
   Args:
-    init_exponent: weights start uniform within +-2.4 / fan-in^exponent. 1 is
-      Appendix A's; 0.5 keeps the variance from layer to layer, which the
-      paper's own optimizer needs here (see configs/lenet5.py).
+    init_range: weights start uniform within +-range / fan-in^exponent. 2.4 and
+      1 are Appendix A's; 1 and 0.5 those of EBLearn, the library of LeCun's
+      group (see docs/lenet5.md).
+    init_exponent: see there.
+    init_bias: biases start in the range of their unit's weights; False: at 0,
+      as in EBLearn.
+    init_coefficient: at which the coefficients of S2 and S4 start, 0.5 in
+      EBLearn; 0: in the range of a fan-in of 4.
   """
 
   num_classes: int = 10
   dtype: DTypeLike = jnp.float32
   init_exponent: float = 1.0
+  init_range: float = 2.4
+  init_bias: bool = True
+  init_coefficient: float = 0.0
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
@@ -175,9 +199,12 @@ class LeNet5(nn.Module):
         "use 'lenet5_modern' for other numbers of classes"
       )
     _check_input('lenet5', images, channels=1)
+    start = Start(
+      self.init_range, self.init_exponent, self.init_bias, self.init_coefficient
+    )
     x = images.astype(self.dtype)
     for layer in LAYERS:
-      affine = _Affine(layer, self.init_exponent, self.dtype, name=layer.name)
+      affine = _Affine(layer, start, self.dtype, name=layer.name)
       x = squash(affine(x))
     return layers.squeeze_map(-_RBF(name='output')(x))
 

@@ -1,5 +1,6 @@
 """Data sources: real digits, IDX files good and bad, TFDS, fake."""
 
+import functools
 import hashlib
 import io
 import pathlib
@@ -57,6 +58,27 @@ def test_mnist5k_is_the_documented_split_of_the_packages_digits():
   assert got['image'].dtype == np.uint8
   assert got['label'].dtype == np.int32
   assert train.image_shape == (28, 28, 1)
+
+
+def test_a_part_of_training_to_make_choices_on(idx_directory):
+  place = str(idx_directory)
+  create = functools.partial(sources.create, 'mnist', directory=place)
+  whole, test = create('train'), create('test')
+  n = len(whole)
+  held_out, rest = (create(s, held_out=3) for s in ('test', 'train'))
+  assert (len(held_out), len(rest), len(test)) == (3, n - 3, len(test))
+  np.testing.assert_array_equal(held_out.images, whole.images[-3:])
+  np.testing.assert_array_equal(rest.labels, whole.labels[:-3])
+  first = create('train', first=2, held_out=3)
+  np.testing.assert_array_equal(first.images, whole.images[:2])
+  np.testing.assert_array_equal(create('test', first=2).images, test.images)
+  for options, word in (
+    ({'held_out': n}, f'held_out is {n}: 0 to {n - 1}'),
+    ({'first': n - 2, 'held_out': 3}, f'first is {n - 2}: 0 to {n - 3}'),
+    ({'first': -1}, 'first is -1'),
+  ):
+    with pytest.raises(UserError, match=word):
+      create('train', **options)
 
 
 def test_idx_directory_plain_and_gzip(idx_directory):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 import zoo
 from data import arrays, preprocess, sources
@@ -101,6 +102,6 @@ def test_top5_is_left_out_where_it_says_nothing(parts):
   variables = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
   result = run((net, variables, source, parts[3]), 8)
   assert 'top5_error' not in result
-  said = exact.describe('fake', result)
+  said = exact.describe(ConfigDict({'name': 'fake', 'options': {}}), result)
   assert said.startswith('fake test, single: top-1 error ')
   assert f'({result["wrong"]} of 20)' in said
