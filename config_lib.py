@@ -1,5 +1,6 @@
 """What a config means: flags in, durations resolved, nonsense refused early."""
 
+import functools
 import inspect
 import re
 import typing
@@ -173,6 +174,7 @@ class Duration(NamedTuple):
     return -(-self.examples(epoch, batch_size) // batch_size)
 
 
+@functools.cache
 def duration(text: str, field: str) -> Duration:
   """Reads '2 epochs', '500 steps', '60000 examples', or '500' for steps.
 

@@ -48,9 +48,14 @@ class Experiment:
   def due(self, every: str, step: int) -> bool:
     """Whether the step that was just taken passes a multiple of a duration."""
     batch = self.config.train.batch_size
-    length = config_lib.duration(every, 'every')
-    period = max(length.examples(len(self.train_source), batch), 1)
+    period = self.period(every)
     return step * batch // period > (step - 1) * batch // period
+
+  def period(self, every: str) -> int:
+    """Returns a duration in examples, at least 1."""
+    length = config_lib.duration(every, 'every')
+    batch = self.config.train.batch_size
+    return max(length.examples(len(self.train_source), batch), 1)
 
 
 def create_experiment(
@@ -163,6 +168,7 @@ def check_training(experiment: Experiment) -> None:
   Raises:
     UserError: names the fields, and the way out.
   """
+  _check_steps_per_call(experiment)
   key, image = jax.random.key(0), sample_images(experiment)
   train = experiment.config.train
   shape = (train.batch_size // train.microbatch, *image.shape[1:])
@@ -176,6 +182,27 @@ def check_training(experiment: Experiment) -> None:
     raise UserError(
       f'model, data.image_size or train.batch_size: {error}'
     ) from None
+
+
+def _check_steps_per_call(experiment):
+  """What happens between steps must happen at multiples of a call's steps."""
+  config, together = experiment.config, experiment.config.train.steps_per_call
+  if together < 1:
+    raise UserError(f'train.steps_per_call is {together}: at least 1')
+  moments = {
+    'eval.every': config.eval.every,
+    'checkpoint.every': config.checkpoint.every,
+    'the length of training': experiment.steps,
+  }
+  if config.optimizer.name == 'sdlm':
+    moments['a pass, before which the curvature is estimated,'] = '1 epoch'
+  for name, every in moments.items():
+    examples = experiment.period(every)
+    if examples % (together * config.train.batch_size):
+      raise UserError(
+        f'train.steps_per_call is {together}: {name} is {every}, '
+        f'{examples / config.train.batch_size:g} steps, no multiple of it'
+      )
 
 
 def _check_input(experiment):

@@ -16,6 +16,7 @@ from jax.sharding import NamedSharding
 
 from data.arrays import check_labels
 from data.sources import Source
+from runtime.mesh import batch_sharding
 
 _BUFFERED_BATCHES = 4
 
@@ -61,6 +62,7 @@ def train_batches(
   stop: int,
   sharding: NamedSharding,
   threads: int = 1,
+  together: int = 1,
 ) -> Iterator[dict[str, jax.Array]]:
   """Yields the global batches number `start` to `stop` - 1.
 
@@ -72,6 +74,8 @@ def train_batches(
     stop: end, not included.
     sharding: over the first axis of the batch.
     threads: that fetch ahead; 0 fetches in the caller's thread.
+    together: batches that are yielded as one, on an axis in front; a divisor of
+      `stop - start`. 1: without that axis.
 
   Yields:
     {'image': uint8 [B, H, W, C], 'label': int32 [B]}: global arrays where there
@@ -82,13 +86,25 @@ def train_batches(
   order = Order(len(source), seed)
   rows = _local_rows(sharding, batch_size)
 
-  def fetch(step: int) -> dict[str, np.ndarray]:
-    positions = step * batch_size + rows
+  def fetch(call: int) -> dict[str, np.ndarray]:
+    step = start + call * together
+    positions = np.arange(step, step + together)[:, None] * batch_size + rows
+    positions = positions.ravel()
     batch = source.batch(order(positions), positions)
     check_labels(batch['label'], source.num_classes, f'batch of step {step}')
-    return batch
+    if together == 1:
+      return batch
+    return {
+      name: array.reshape(together, len(rows), *array.shape[1:])
+      for name, array in batch.items()
+    }
 
-  return _read_ahead(fetch, start, stop, batch_size, sharding, threads)
+  calls = (stop - start) // together
+  shape: tuple[int, ...] = (batch_size,)
+  if together > 1:
+    sharding = batch_sharding(sharding.mesh, stacked=True)
+    shape = (together, batch_size)
+  return _read_ahead(fetch, calls, shape, sharding, threads)
 
 
 def eval_batches(
@@ -110,7 +126,7 @@ def eval_batches(
     return {**batch, 'mask': positions <= last}
 
   stop = -(-len(source) // batch_size)
-  return _read_ahead(fetch, 0, stop, batch_size, sharding, threads)
+  return _read_ahead(fetch, stop, (batch_size,), sharding, threads)
 
 
 def _local_rows(sharding: NamedSharding, batch_size: int) -> np.ndarray:
@@ -120,10 +136,10 @@ def _local_rows(sharding: NamedSharding, batch_size: int) -> np.ndarray:
   return np.unique(np.concatenate([rows[i] for i in indices]))
 
 
-def _read_ahead(fetch, start, stop, batch_size, sharding, threads):
+def _read_ahead(fetch, calls, shape, sharding, threads):
   # A whole batch is one element for Grain: its cost of some 30 microseconds
   # an element is then paid once a batch, and threads overlap whole batches.
-  batches = grain.MapDataset.range(stop).map(fetch)[start:]
+  batches = grain.MapDataset.range(calls).map(fetch)
   options = grain.ReadOptions(
     num_threads=threads, prefetch_buffer_size=_BUFFERED_BATCHES * bool(threads)
   )
@@ -135,7 +151,7 @@ def _read_ahead(fetch, start, stop, batch_size, sharding, threads):
         continue
       yield {
         name: jax.make_array_from_process_local_data(
-          sharding, rows, (batch_size, *rows.shape[1:])
+          sharding, rows, (*shape, *rows.shape[len(shape) :])
         )
         for name, rows in batch.items()
       }

@@ -220,6 +220,12 @@ class _Loop:
   def _train(self, state, step, last):
     train_step = make_train_step(self.experiment)
     refresh = curvature.make_refresh(self.experiment)
+    together = self.config.train.steps_per_call
+    if step % together:
+      raise UserError(
+        f'train.steps_per_call is {together}: the run stands at step {step}, '
+        'which is no multiple of it'
+      )
     batches = input_pipeline.train_batches(
       self.experiment.train_source,
       self.config.train.batch_size,
@@ -228,6 +234,7 @@ class _Loop:
       stop=last,
       sharding=self.experiment.batch_sharding,
       threads=self.config.data.threads,
+      together=together,
     )
     unread = None
     self.clock.start()
@@ -235,7 +242,7 @@ class _Loop:
       if refresh and (step == 0 or self.experiment.due('1 epoch', step)):
         state = self._refreshed(refresh, state, step)
       state, metrics = train_step(state, batch)
-      step += 1
+      step += together
       self.preemption.step_taken()
       if unread:
         self._read(*unread)
@@ -267,8 +274,17 @@ class _Loop:
   def _save_due(self, step):
     return self.experiment.due(self.config.checkpoint.every, step)
 
-  def _read(self, step, metrics):
-    """Takes the metrics of a step from the device; stops if it diverged."""
+  def _read(self, last, metrics):
+    """Takes the metrics of a call from the device; stops if it diverged."""
+    metrics = jax.device_get(metrics)
+    if not np.ndim(metrics['loss']):
+      self._read_step(last, metrics)
+      return
+    first = last + 1 - len(metrics['loss'])
+    for i in range(len(metrics['loss'])):
+      self._read_step(first + i, {k: v[i] for k, v in metrics.items()})
+
+  def _read_step(self, step, metrics):
     loss = float(metrics['loss'])
     self.read = step
     self.clock.step_done()

@@ -43,6 +43,9 @@ def get_config() -> ConfigDict:
       'steps': config_dict.placeholder(int),  # either steps
       'epochs': config_dict.placeholder(float),  # or epochs
       'log_every': 100,  # steps
+      # Steps that a call of the device makes: faster where a step is short, as
+      # that of a digit. What happens between steps is then at multiples of it.
+      'steps_per_call': 1,
       # End where the loss is far above the first one, or the error that of a
       # guess, and was better; else only say so.
       'stop_if_diverged': False,

@@ -114,6 +114,7 @@ def _set_recipe(config, args):
 def _set_sdlm(config):
   config.train.batch_size = 1  # III-B: after each single pattern
   config.train.log_every = 10_000
+  config.train.steps_per_call = 50  # a divisor of a pass over any of the digits
   config.optimizer = {
     'name': 'sdlm',
     'learning_rate': ETAS[0],

@@ -2,7 +2,7 @@
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 AXIS = 'data'
 
@@ -16,6 +16,13 @@ def all_devices() -> Mesh:
   return Mesh(np.array(devices), (AXIS,))
 
 
-def batch_sharding(devices: Mesh) -> NamedSharding:
-  """Returns the sharding of a batch: its first axis over all devices."""
-  return NamedSharding(devices, PartitionSpec(AXIS))
+def batch_sharding(
+  devices: Mesh | AbstractMesh, stacked: bool = False
+) -> NamedSharding:
+  """Returns the sharding of a batch: its first axis over all devices.
+
+  Args:
+    devices: of the run.
+    stacked: several batches on an axis in front of it.
+  """
+  return NamedSharding(devices, PartitionSpec(*(None,) * stacked, AXIS))

@@ -9,6 +9,7 @@ import optax
 
 from experiment import Experiment
 from recipe import losses, schedules
+from runtime.mesh import batch_sharding
 from training.state import TrainState
 
 
@@ -16,6 +17,9 @@ def make_train_step(
   experiment: Experiment,
 ) -> Callable[[TrainState, dict], tuple[TrainState, dict[str, jax.Array]]]:
   """Returns the jitted step (state, batch) -> (state, metrics).
+
+  With `train.steps_per_call` above 1 it makes so many steps, of batches that
+  lie on an axis in front, and so do the metrics.
 
   The step is a pure function of (config, seed, state.step, state, batch). The
   state is donated. Metrics are scalars: 'loss' and 'top1_error' of the batch
@@ -46,11 +50,16 @@ def make_train_step(
       metrics,
     )
 
+  def steps(state, batches):
+    return jax.lax.scan(step, state, batches)
+
+  together = train.steps_per_call > 1
+  sharding = batch_sharding(experiment.batch_sharding.mesh, stacked=together)
   return jax.jit(
-    step,
+    steps if together else step,
     in_shardings=(
       experiment.replicated,
-      dict.fromkeys(('image', 'label'), experiment.batch_sharding),
+      dict.fromkeys(('image', 'label'), sharding),
     ),
     out_shardings=experiment.replicated,
     donate_argnums=0,
