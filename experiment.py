@@ -200,8 +200,8 @@ def _check_steps_per_call(experiment):
     examples = experiment.period(every)
     if examples % (together * config.train.batch_size):
       raise UserError(
-        f'train.steps_per_call is {together}: {name} is {every}, '
-        f'{examples / config.train.batch_size:g} steps, no multiple of it'
+        f'train.steps_per_call is {together}: {name} ({every}) falls on steps '
+        'that are no multiple of it'
       )
 
 

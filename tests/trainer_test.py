@@ -317,6 +317,7 @@ def test_microbatches_give_the_update_of_the_whole(parts):
 def test_sdlm_refreshes_every_pass_and_resumes_exactly(tmp_path):
   fields = {
     'train__batch_size': 1,
+    'train__steps_per_call': 1,
     'train__steps': 30,
     'eval__every': '30 steps',
     'checkpoint__every': '10 steps',
@@ -339,6 +340,52 @@ def test_sdlm_refreshes_every_pass_and_resumes_exactly(tmp_path):
   assert curvature
   # Steps 20 and 30 lie in different passes of 12.
   assert all(one[name] != early[name] for name in curvature)
+  assert record(tmp_path / 'whole')[0]['step'] == 1
+  rates = [
+    (line['step'], line['train/lowest_rate'], line['train/highest_rate'])
+    for line in record(tmp_path / 'parts')
+    if 'train/lowest_rate' in line
+  ]
+  assert [step for step, *_ in rates] == [1, 13, 25]  # of each pass, the first
+  assert all(0 < low < high <= 5e-4 / 0.02 for _, low, high in rates)
+
+
+def test_several_steps_a_call_are_those_steps(tmp_path, whole):
+  """They stop, continue and end as by themselves."""
+  together = {'train__steps_per_call': 4}
+  train_lib.train_and_evaluate(
+    make_config(**together, train__steps=8), str(tmp_path / 'a')
+  )
+  for place in 'ab':
+    train_lib.train_and_evaluate(make_config(**together), str(tmp_path / place))
+  assert digests(tmp_path / 'a', 12) == digests(tmp_path / 'b', 12)
+  assert record(tmp_path / 'a') == record(tmp_path / 'b')
+  found, expected = record(tmp_path / 'b'), record(whole)
+  assert [v['step'] for v in found] == [v['step'] for v in expected]
+  # One program may round where twelve do not.
+  np.testing.assert_allclose(
+    [v['train/loss'] for v in found if 'train/loss' in v],
+    [v['train/loss'] for v in expected if 'train/loss' in v],
+    rtol=1e-5,
+  )
+
+
+def test_steps_that_do_not_fit_into_calls_are_refused(tmp_path):
+  for fields, word in (
+    ({'train__steps_per_call': 5}, 'eval.every is 4 steps, 4 steps, no mult'),
+    ({'train__steps_per_call': 0}, 'steps_per_call is 0: at least 1'),
+    (
+      {'train__steps_per_call': 4, 'train__steps': 10},
+      'the length of training is 10',
+    ),
+  ):
+    with pytest.raises(UserError, match=word):
+      train_lib.train_and_evaluate(make_config(**fields), str(tmp_path))
+  train_lib.train_and_evaluate(make_config(train__steps=5), str(tmp_path))
+  with pytest.raises(UserError, match='stands at step 5, which is no multiple'):
+    train_lib.train_and_evaluate(
+      make_config(train__steps_per_call=4), str(tmp_path)
+    )
 
 
 def test_a_protocol_that_is_not_there_is_refused_before_anything_is_written(

@@ -48,3 +48,12 @@ def test_bad_losses_are_refused():
     losses.create('map', k=1.0)
   with pytest.raises(UserError, match="needs the field 'j'"):
     losses.create('map')
+
+
+def test_a_scale_is_the_variance_of_the_gaussian():
+  """y = d^2 / (2 v): of both losses, at j on the scale of y."""
+  logits, labels = jnp.asarray(-Y), jnp.asarray(D)
+  for name, fields in (('map', {'j': 3.0}), ('penalty', {})):
+    scaled = losses.create(name, scale=1 / 14, **fields)(logits, labels)
+    plain = losses.create(name, **fields)(logits / 14, labels)
+    np.testing.assert_allclose(scaled, plain, rtol=1e-6)

@@ -153,6 +153,15 @@ def test_curvature_is_a_mean_and_not_negative(network):
     assert a.max() > 0
 
 
+def test_effective_rates_are_those_of_the_flattest_and_the_steepest_weight():
+  curvature = {'a': jnp.array([0.0, 0.98]), 'b': jnp.array([3.98, 1.0])}
+  low, high = sdlm.effective_rates(0.1, 0.02, curvature)
+  np.testing.assert_allclose((low, high), (0.1 / 4, 0.1 / 0.02), rtol=1e-6)
+  rate = schedules.create('step', 0.1, boundaries=[], factors=[])
+  with pytest.raises(UserError, match=r"curvature 'exct'.*mean 'exact'"):
+    optimizers.create('sdlm', rate, mu=1.0, samples=1, curvature='exct')
+
+
 def test_sdlm_divides_each_gradient_by_mu_and_curvature():
   rate = schedules.create('step', 0.5, boundaries=[], factors=[])
   tx = optimizers.create('sdlm', rate, mu=0.02, samples=1)

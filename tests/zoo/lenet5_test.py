@@ -79,6 +79,15 @@ def test_initial_ranges_follow_the_fan_in_of_each_unit():
   net = zoo.create('lenet5', num_classes=10, init_exponent=0.5)
   params = jax.jit(net.init)(jax.random.key(0), images)['params']
   assert 0.97 * 0.12 < np.abs(params['C5']['kernel']).max() <= 0.12
+  net = zoo.create(
+    'lenet5', num_classes=10, init_range=1.0, init_exponent=0.5,
+    init_bias=False, init_coefficient=0.5,
+  )  # fmt: skip
+  params = jax.jit(net.init)(jax.random.key(0), images)['params']
+  assert 0.97 * 0.05 < np.abs(params['C5']['kernel']).max() <= 0.05
+  assert all((layer['bias'] == 0).all() for layer in params.values())
+  assert (params['S2']['kernel'] == 0.5).all()
+  assert (params['S4']['kernel'] == 0.5).all()
 
 
 def test_squash_has_the_values_of_appendix_a():
