@@ -51,7 +51,7 @@ def test_bad_losses_are_refused():
 
 
 def test_a_scale_is_the_variance_of_the_gaussian():
-  """y = d^2 / (2 v): of both losses, at j on the scale of y."""
+  """With y = d^2 / (2 v): of both losses, at j on the scale of y."""
   logits, labels = jnp.asarray(-Y), jnp.asarray(D)
   for name, fields in (('map', {'j': 3.0}), ('penalty', {})):
     scaled = losses.create(name, scale=1 / 14, **fields)(logits, labels)
