@@ -189,6 +189,8 @@ def _check_steps_per_call(experiment):
   config, together = experiment.config, experiment.config.train.steps_per_call
   if together < 1:
     raise UserError(f'train.steps_per_call is {together}: at least 1')
+  if together == 1:
+    return
   moments = {
     'eval.every': config.eval.every,
     'checkpoint.every': config.checkpoint.every,

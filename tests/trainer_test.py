@@ -10,7 +10,7 @@ from conftest import cases, first_batch, make_config
 
 import train_lib
 from errors import UserError
-from experiment import create_experiment
+from experiment import check_training, create_experiment
 from runtime import checkpoints
 from training.state import abstract_state, create_state
 from training.train_step import make_train_step
@@ -371,6 +371,8 @@ def test_several_steps_a_call_are_those_steps(tmp_path, whole):
 
 
 def test_steps_that_do_not_fit_into_calls_are_refused(tmp_path):
+  odd = make_config(train__batch_size=48, eval__every='1 epoch')
+  check_training(create_experiment(odd))  # 83.3 steps, one a call
   for fields, word in (
     ({'train__steps_per_call': 5}, 'eval.every .4 steps. falls on steps that'),
     ({'train__steps_per_call': 0}, 'steps_per_call is 0: at least 1'),
