@@ -68,8 +68,10 @@ def _classes(config, place, file):
     except (OSError, UnicodeDecodeError) as error:
       raise UserError(f'--classes {file} cannot be read: {error}') from None
     return tuple(line.strip() for line in lines if line.strip()), shape
-  if record := workdir_lib.read_classes(place):
-    return record
+  # Of a run, or of what tools.publish made of it: a folder beside the file.
+  for folder in (place, place.with_suffix('')):
+    if record := workdir_lib.read_classes(folder):
+      return record
   if weights.origin(config.model.name, str(place)):
     return imagenet_words(), shape
   try:
