@@ -12,6 +12,7 @@ import importlib
 import json
 import pathlib
 import re
+import statistics
 from typing import Any
 
 from errors import UserError
@@ -126,20 +127,28 @@ def _percent(top1, top5):
   return ' / '.join(shown)
 
 
-def _ours(found):
-  result = found['result']
-  top5 = result.get('top5_error')
-  shown = _percent(
-    100 * result['top1_error'], None if top5 is None else 100 * top5
+def _ours(*found):
+  """One result, or the mean and the range of those of several seeds."""
+  top1, top5 = (
+    [100 * v for f in found if (v := f['result'].get(name)) is not None]
+    for name in ('top1_error', 'top5_error')
   )
+  shown = _percent(statistics.fmean(top1), statistics.fmean(top5 or [0.0]))
+  if not top5:
+    shown = _percent(statistics.fmean(top1), None)
+  if len(found) > 1:
+    ends = f'{min(top1):.2f} to {max(top1):.2f}'
+    shown += f', mean of {len(found)} seeds, {ends}'
   # Relative to the page, which is in docs/.
-  file = pathlib.Path(found['file']).as_posix().removeprefix('docs/')
-  return f'{shown} ([file]({file}))'
+  files = [
+    pathlib.Path(f['file']).as_posix().removeprefix('docs/') for f in found
+  ]
+  return f'{shown} ({", ".join(f"[file]({file})" for file in files)})'
 
 
 def page(found: list[dict[str, Any]]) -> str:
   """Returns docs/results.md."""
-  lines, used = [], set()
+  lines, used, rows_run = [], set(), 0
   table = ''
   for row in ROWS:
     config = expected(row)
@@ -151,10 +160,13 @@ def page(found: list[dict[str, Any]]) -> str:
         '|---|---|---:|---:|---|',
       ]
     ours = f'needs {_DATA[config["data"]["name"]][0]}'
-    for i, content in enumerate(found):  # the last one is the newest
+    mine = {}  # by seed; the last one is the newest
+    for i, content in enumerate(found):
       if matches(row, config, content):
-        ours = _ours(content)
+        mine[content['config']['seed']] = content
         used.add(i)
+    if mine:
+      ours, rows_run = _ours(*mine.values()), rows_run + 1
     scales = ', '.join(map(str, row.scales))
     protocol = f'{row.protocol} {scales}'.strip()
     note = f' ({row.note})' * bool(row.note)
@@ -165,7 +177,7 @@ def page(found: list[dict[str, Any]]) -> str:
   others = [content for i, content in enumerate(found) if i not in used]
   if others:
     lines += _others(others)
-  header = _HEADER.format(counts=_counts(used), contents=_contents(lines))
+  header = _HEADER.format(counts=_counts(rows_run), contents=_contents(lines))
   return header + '\n'.join(lines) + '\n'
 
 
@@ -176,8 +188,8 @@ def _contents(lines):
   return '\n'.join(f'- [{t}](#{n})' for t, n in zip(titles, names))
 
 
-def _counts(used):
-  return f'Of {len(ROWS)} rows, {len(used)} were run here.'
+def _counts(run):
+  return f'Of {len(ROWS)} rows, {run} were run here.'
 
 
 def _others(found):

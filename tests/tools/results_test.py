@@ -68,6 +68,21 @@ def test_the_page_shows_files_and_says_what_is_missing(tmp_path):
     results.read([str(tmp_path)])
 
 
+def test_seeds_of_a_row_are_one_mean_with_its_range():
+  row = reported.ROWS[2]
+  found = []
+  for seed, wrong in enumerate((20_000, 20_500, 21_000)):
+    content = result_file(row, top1_error=wrong / 50_000, top5_error=0.1)
+    content['config']['seed'] = seed
+    found.append({**content, 'file': f'docs/results/{seed}.json'})
+  said = results.page([found[0], *found])  # one of them twice
+  assert (
+    '41.00 / 10.00, mean of 3 seeds, 40.00 to 42.00 ([file](results/0.json), '
+    '[file](results/1.json), [file](results/2.json))'
+  ) in said
+  assert 'Of 64 rows, 1 were run here' in said
+
+
 def test_the_page_is_up_to_date(monkeypatch):
   monkeypatch.chdir(ROOT)
   page = (ROOT / 'docs' / 'results.md').read_text()
