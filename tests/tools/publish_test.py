@@ -3,14 +3,19 @@
 import hashlib
 import json
 
+import jax
 import numpy as np
 import photographs
 import pytest
+from conftest import ROOT
 
+import zoo
 from configs import lenet5
+from data import preprocess, sources
 from errors import UserError
 from evaluation import inference, protocols
 from tools import publish
+from zoo import weights
 
 
 @pytest.mark.slow
@@ -22,8 +27,8 @@ def test_what_is_published_predicts_as_the_run(finished, tmp_path):
     'digits.npz', 'README.md', 'classes.json', 'config.json', 'metrics.jsonl',
     'sha256.txt',
   }  # fmt: skip
-  weights = out.with_name('digits.npz')
-  digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+  file = out.with_name('digits.npz')
+  digest = hashlib.sha256(file.read_bytes()).hexdigest()
   assert (out / 'sha256.txt').read_text() == f'{digest}  digits.npz\n'
   card = (out / 'README.md').read_text()
   line = json.loads((workdir / 'metrics.jsonl').read_text().splitlines()[-1])
@@ -33,14 +38,14 @@ def test_what_is_published_predicts_as_the_run(finished, tmp_path):
     '--config.init_from=published/digits.npz PICTURE',
   ):  # fmt: skip
     assert word in card
-  for file in files[1:]:
-    assert str(tmp_path) not in file.read_text()
-    assert str(workdir) not in file.read_text()
+  for text in files[1:]:
+    assert str(tmp_path) not in text.read_text()
+    assert str(workdir) not in text.read_text()
 
   config = lenet5.get_config('smoke')
   protocol, picture = protocols.create(config, 'single'), photographs.jpeg(0)
   found = []
-  for path in (workdir, weights):
+  for path in (workdir, file):
     config.init_from = str(path)
     model = inference.load(config, '')
     assert model.class_names == tuple('0123456789')
@@ -73,3 +78,30 @@ def test_places_of_a_machine_are_left_out_of_commands():
   assert said.startswith('python main.py --config=a.py:x --workdir=RUN')
   assert '--config.data.dir=DIR' in said
   assert '/' not in said.replace('main.py', '')
+
+
+PUBLISHED = sorted((ROOT / 'published').glob('*.npz'))
+
+
+@pytest.mark.parametrize('file', PUBLISHED, ids=lambda file: file.stem)
+def test_what_ships_is_whole_and_reads_digits(file):
+  folder = file.with_suffix('')
+  digest = hashlib.sha256(file.read_bytes()).hexdigest()
+  assert (folder / 'sha256.txt').read_text() == f'{digest}  {file.name}\n'
+  assert f'`{digest}`' in (folder / 'README.md').read_text()
+  config = json.loads((folder / 'config.json').read_text())
+  name = config['model']['name']
+  variables = weights.load(name, str(file), num_classes=10)
+  source = sources.create('mnist5k', 'test')
+  experiment = lenet5.get_config(f'variant={name}')
+  prepare = preprocess.of_config(experiment)
+  logits = jax.jit(zoo.create(name, num_classes=10).apply)(
+    variables, prepare(source.images)
+  )
+  wrong = (np.asarray(logits).argmax(1) != source.labels).mean()
+  assert wrong < 0.02
+
+
+def test_what_ships_is_small():
+  assert PUBLISHED
+  assert sum(file.stat().st_size for file in PUBLISHED) < 600_000
