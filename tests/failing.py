@@ -8,13 +8,13 @@ sys.path[:0] = [str(pathlib.Path(__file__).parent.parent)]
 from absl import app
 
 import main
-import train_lib
+from training import loop
 
 
-def fail(loop, step, metrics):
+def fail(self, step, metrics):
   if step >= 3:
     raise ValueError('failed on purpose')
 
 
-train_lib._Loop._read = fail
+loop.Loop._read = fail
 app.run(main.main, flags_parser=main.parse_flags)
