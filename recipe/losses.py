@@ -42,8 +42,8 @@ def map(
     logits: minus the squared distances of eq. (7).
     labels: of the examples.
     j: on the scale of y.
-    scale: y is the squared distance times this. The paper calls y "the
-      unnormalized negative log-likelihood of a Gaussian" and gives no variance
+    scale: y is the squared distance times this. The paper reads y as the
+      unnormalized negative log-likelihood of a Gaussian and gives no variance
       v: y = d^2 / (2 v), so that the scale is 1 / (2 v).
   """
   logits = scale * logits
