@@ -31,10 +31,11 @@ def get_config(arg: str = '') -> ConfigDict:
   """Returns the config for the arguments in the module's docstring."""
   args = arguments.parse(arg, get_arguments())
   config = imagenet.get_config(args['variant'], args['data'], args['smoke'])
+  caffe = args['variant'] == 'bvlc_googlenet'
   imagenet.set_geometry(
     config,
     {'name': 'inception', 'area': (0.08, 1.0), 'aspect': (3 / 4, 4 / 3)},
-    imagenet.center(),
+    imagenet.center(resize='warp' if caffe else 'bilinear'),
   )  # Section 6
   config.data.mean = imagenet.CAFFE_MEAN
   config.train.update(

@@ -173,6 +173,8 @@ def test_vggs_chain_of_starts(text):
 
 
 def test_where_a_network_of_caffe_differs():
+  caffe = config_of('googlenet:variant=bvlc_googlenet')
+  assert caffe.data.eval_geometry.resize == 'warp'
   assert zoo.options('bvlc_googlenet')['lrn'] == 'caffe'
   assert zoo.options('googlenet')['lrn'] == 'paper'
   source = zoo.create('alexnet_source')
