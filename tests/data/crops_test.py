@@ -185,7 +185,7 @@ def test_draws_fill_their_ranges(monkeypatch, name, options, ranges):
   seen = {'side': [], 'top': [], 'left': []}
   rows = np.arange(700, dtype=np.uint16)
 
-  def resized(encoded, side):
+  def resized(encoded, side, resize='bilinear'):
     del encoded
     seen['side'].append(side)
     # A picture whose pixels are their own coordinates.

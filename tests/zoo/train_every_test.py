@@ -65,7 +65,8 @@ def test_five_steps_and_batches_of_one_and_five(name):
   def step(params, variables):
     gradient = jax.value_and_grad(loss_of, has_aux=True)
     (loss, variables), grads = gradient(params, variables)
-    rate = 1e-4 if name == 'lenet5' else 0.01
+    # Caffe's norms divide by less: gradients are larger.
+    rate = {'lenet5': 1e-4, 'bvlc_googlenet': 1e-4}.get(name, 0.01)
     if 'plain' in name:  # their gradients grow with each layer
       rate = 1e-5 / optax.tree.norm(grads)
     params = jax.tree.map(lambda p, g: p - rate * g, params, grads)
