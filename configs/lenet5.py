@@ -130,10 +130,10 @@ def _set_start(config):
   """EBLearn's first values, and the variance of the output's Gaussian.
 
   Readings of what the paper leaves open, chosen on digits that were held out of
-  training: docs/lenet5.md. With Appendix A's 2.4 / fan-in the weighted sums
-  start so small that the curvature before the first pass says nothing of what
-  follows: rates are 0.025 nearly everywhere, and training diverges within 100
-  patterns.
+  training: docs/lenet5.md. From Appendix A's 2.4 / fan-in with a scale of 1 the
+  weighted sums start so small that the curvature before the first pass says
+  nothing of what follows: rates are 0.025 nearly everywhere, and training
+  diverges within 100 patterns.
   """
   config.model.update(
     init_range=1.0, init_exponent=0.5, init_bias=False, init_coefficient=0.5

@@ -179,6 +179,11 @@ def _resize(image, target, interpolation=cv2.INTER_LINEAR):
   return cv2.resize(image, target[::-1], interpolation=interpolation)
 
 
+def _square(encoded, side, resize):
+  """The central square of the resized image: what AlexNet and ZFNet crop."""
+  return _center(resized(encoded, side, resize), side)
+
+
 def _center(image, size):
   top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
   return image[top : top + size, left : left + size]
@@ -215,8 +220,7 @@ def random_crop(
   33 x 33 positions for 224 of 256, as the original code has it (the paper's
   factor of 2048 counts 32 x 32 and flips).
   """
-  square = _center(resized(encoded, shorter_side, resize), shorter_side)
-  return _anywhere(square, size, rng)
+  return _anywhere(_square(encoded, shorter_side, resize), size, rng)
 
 
 def five_crops(
@@ -231,7 +235,7 @@ def five_crops(
   "using 10 different sub-crops of size 224x224 (corners + center with(out)
   horizontal flips)": of the central square one of these five.
   """
-  square = _center(resized(encoded, shorter_side, resize), shorter_side)
+  square = _square(encoded, shorter_side, resize)
   number = int(rng.integers(5))
   if number == 4:
     return _center(square, size)

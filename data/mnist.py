@@ -80,9 +80,8 @@ def mnist(
     held_out: number of training examples, the last ones, that are the test
       split instead of the 10,000, to make choices on; 0: none.
   """
-  source = _idx_source(
-    'mnist', _MNIST_MIRRORS, _DIGITS, 'train' if held_out else split, directory
-  )
+  read = 'train' if held_out else split
+  source = _idx_source('mnist', _MNIST_MIRRORS, _DIGITS, read, directory)
   return _part(source, split, first, held_out)
 
 
@@ -90,10 +89,10 @@ def fashion_mnist(
   split: str, directory: str, first: int = 0, held_out: int = 0
 ) -> ArraySource:
   """Fashion-MNIST (60,000 and 10,000 pictures); arguments as `mnist`."""
+  read = 'train' if held_out else split
   source = _idx_source(
-    'fashion_mnist', _FASHION_MIRRORS, _CLOTHES,
-    'train' if held_out else split, directory,
-  )  # fmt: skip
+    'fashion_mnist', _FASHION_MIRRORS, _CLOTHES, read, directory
+  )
   return _part(source, split, first, held_out)
 
 

@@ -133,9 +133,8 @@ def _ours(*found):
     [100 * v for f in found if (v := f['result'].get(name)) is not None]
     for name in ('top1_error', 'top5_error')
   )
-  shown = _percent(statistics.fmean(top1), statistics.fmean(top5 or [0.0]))
-  if not top5:
-    shown = _percent(statistics.fmean(top1), None)
+  mean5 = statistics.fmean(top5) if top5 else None
+  shown = _percent(statistics.fmean(top1), mean5)
   if len(found) > 1:
     ends = f'{min(top1):.2f} to {max(top1):.2f}'
     shown += f', mean of {len(found)} seeds, {ends}'

@@ -10,8 +10,7 @@ from input_pipeline import Order
 from recipe import losses, sdlm
 from training.state import TrainState
 
-# Of the weights, in a pass; III-B: "between approximately 7e-5 and 0.016" in
-# the first one.
+# Of the weights, in a pass; III-B: about 7e-5 and 0.016 in the first one.
 LOWEST, HIGHEST = 'train/lowest_rate', 'train/highest_rate'
 
 
