@@ -54,7 +54,7 @@ def get_config() -> ConfigDict:
       # parameters, which is then what is evaluated; 0: no average
       'statistics_batches': 0,  # training batches to compute the statistics of
       # batch normalisation over, after the last step; 0: moving averages
-      'augment': 'none',  # none, distort, flip, lighting, photometric, pad_crop
+      'augment': 'none',  # recipe/augment.py
       'augment_options': {},
     },
     'optimizer': {

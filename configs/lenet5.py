@@ -39,8 +39,9 @@ def get_arguments() -> dict[str, Argument]:
       ('momentum', 'sdlm'), "sdlm: the paper's own, one pattern a step"
     ),
     'augment': Argument(
-      ('auto', 'none', 'distort'),
-      "distort: the paper's affine maps; auto: for mnist5k only",
+      ('auto', 'none', 'distort', 'invert'),
+      "distort: the paper's affine maps; invert: a tenth of the pixels, Fig. 13; "
+      'auto: distort for mnist5k, else none',
     ),
     'smoke': arguments.switch('50 steps on mnist5k, for a look'),
   }

@@ -80,6 +80,24 @@ def _hat(position, size):
   return jnp.maximum(0.0, 1.0 - jnp.abs(position[..., None] - pixels))
 
 
+def invert(
+  key: jax.Array, images: jax.Array, probability: float = 0.1
+) -> jax.Array:
+  """Salt-and-pepper noise: LeNet-5's Figure 13 is of a network trained with it.
+
+  Args:
+    key: of the batch.
+    images: [N, H, W, C] of 0 to 255.
+    probability: that a pixel is inverted, v to 255 - v; 0.1 in the paper.
+
+  Returns:
+    float32 [N, H, W, C].
+  """
+  images = images.astype(jnp.float32)
+  inverted = jax.random.bernoulli(key, probability, images.shape)
+  return jnp.where(inverted, 255 - images, images)
+
+
 def flip(key: jax.Array, images: jax.Array) -> jax.Array:
   """Mirrors each of [N, H, W, C] left to right with probability 1/2."""
   mirrored = jax.random.bernoulli(key, 0.5, (len(images), 1, 1, 1))
@@ -220,6 +238,7 @@ def pad_crop(
 AUGMENTS: dict[str, Augment] = {
   'none': none,
   'distort': distort,
+  'invert': invert,
   'flip': flip,
   'lighting': lighting,
   'photometric': photometric,

@@ -91,7 +91,9 @@ class Checkpoints:
     """Returns the directory of a step."""
     return self.directory / f'{step:08d}'
 
-  def save(self, step: int, state: Any, metrics: dict | None) -> None:
+  def save(
+    self, step: int, state: Any, metrics: dict | None, sums: dict | None = None
+  ) -> None:
     """Starts writing in the background; finishes the save before it.
 
     A step that is on disk already is replaced, and waited for.
@@ -100,6 +102,7 @@ class Checkpoints:
       step: not older than the newest step on disk.
       state: tree of replicated arrays; may be donated afterwards.
       metrics: of an evaluation at this step, with `METRIC`; or None.
+      sums: what `sums` returns of this step: numbers by name.
 
     Raises:
       UserError: this save or the one before it could not be written; names
@@ -108,7 +111,7 @@ class Checkpoints:
     items = ocp.args.Composite(
       state=ocp.args.StandardSave(state),
       manifest=ocp.args.JsonSave(
-        _sealed({'arrays': manifest(state), 'metrics': metrics})
+        _sealed({'arrays': manifest(state), 'metrics': metrics, 'sums': sums})
       ),
     )
     if metrics is not None:
@@ -140,12 +143,19 @@ class Checkpoints:
     """Whether a step was saved with its evaluation."""
     return self._saved_error(step) is not None
 
+  def sums(self, step: int) -> dict[str, float]:
+    """Returns what was saved with a step as its sums; {} where nothing was."""
+    return self._saved(step, 'sums') or {}
+
   def _saved_error(self, step):
+    return (self._saved(step, 'metrics') or {}).get(METRIC)
+
+  def _saved(self, step, field):
     file = self.path(step) / 'manifest' / 'metadata'
     try:
-      return json.loads(file.read_text())['metrics'][METRIC]
-    except (OSError, ValueError, LookupError, TypeError):
-      return None  # saved without an evaluation, or damaged
+      return json.loads(file.read_text())[field]
+    except (OSError, ValueError, LookupError):
+      return None  # saved without it, or damaged
 
   def _error(self, step):
     if step not in self._errors and (e := self._saved_error(step)) is not None:

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 from conftest import cases, first_batch, make_config
+from pod import digests, record
 
 import train_lib
 from errors import UserError
@@ -14,23 +15,6 @@ from experiment import check_training, create_experiment
 from runtime import checkpoints
 from training.state import abstract_state, create_state
 from training.train_step import make_train_step
-
-
-def record(workdir):
-  """Everything of metrics.jsonl that is a function of config and step."""
-  lines = (workdir / 'metrics.jsonl').read_text().splitlines()
-  values = [json.loads(line) for line in lines]
-  kept = [
-    {k: v for k, v in line.items() if not k.startswith('time/')}
-    for line in values
-  ]
-  return [line for line in kept if len(line) > 1]
-
-
-def digests(workdir, step):
-  """SHA-256 of every array of the state after a step, as saved."""
-  path = workdir / 'checkpoints' / f'{step:08d}' / 'manifest' / 'metadata'
-  return json.loads(path.read_text())['arrays']
 
 
 @pytest.fixture(scope='module')

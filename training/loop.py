@@ -20,6 +20,7 @@ from training import curvature
 from training.divergence import Watch
 from training.state import TrainState
 from training.statistics import recompute_statistics
+from training.tally import Tally
 from training.train_step import make_train_step
 
 
@@ -59,6 +60,7 @@ class Loop:
     """Trains to the last step; returns the last evaluation."""
     self.preemption = preemption
     first = step = self.read = int(state.step)
+    self.tally = Tally(self.store.sums(step) if step else {})
     last = self.experiment.steps
     try:
       if step and self._evaluation_due(step) and not self.store.evaluated(step):
@@ -146,6 +148,7 @@ class Loop:
     self.clock.step_done()
     if not np.isfinite(loss):
       raise self._diverged(f'loss is {loss} at step {step}')
+    self.tally.add(metrics)
     self.log.progress(step, loss, self.clock)
     if step == 1:
       self.watch.first_loss = loss
@@ -159,6 +162,7 @@ class Loop:
     self._warn(step, self.watch.loss(loss))
     if step % self.config.train.log_every == 0 or step == self.experiment.steps:
       values = {f'train/{k}': float(v) for k, v in metrics.items()}
+      values |= self.tally.take(step, self.config.train.log_every)
       lap = self.clock.lap()
       self.log.write(step, {**values, **lap, **self._replaced()})
 
@@ -226,7 +230,7 @@ class Loop:
     wanted = stop or better or self._save_due(step)
     if wanted or step == self.experiment.steps:
       self.log.flush()  # a continued run does not write these lines again
-      self.store.save(step, state, result)
+      self.store.save(step, state, result, self.tally.sums)
     if stop:
       self.store.wait()
       raise PreemptedError(

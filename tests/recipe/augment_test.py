@@ -73,6 +73,18 @@ def test_distort_draws_for_each_image_and_for_each_key():
   np.testing.assert_array_equal(a, again)
 
 
+def test_invert_turns_a_tenth_of_the_pixels_and_no_others():
+  images = images_of(8)
+  out = np.asarray(augment.invert(jax.random.key(3), images))
+  turned = out == 255.0 - images
+  kept = out == images
+  assert (turned | kept).all()
+  share = (turned & ~kept).mean()
+  deviation = np.sqrt(0.1 * 0.9 / images.size)
+  assert abs(share - 0.1) < 4 * deviation
+  assert (out[0] - images[0] != out[1] - images[1]).any()
+
+
 def test_unknown_augmentation_or_option_names_the_closest():
   with pytest.raises(UserError, match="Did you mean 'distort'"):
     augment.create('distorted')
