@@ -124,7 +124,9 @@ def _open_log(experiment, place, state):
     workdir_lib.record_start(place, experiment.config, step)
     mean_image.record(experiment.config, place)
     source = experiment.train_source
-    workdir_lib.record_classes(place, source.class_names, source.image_shape)
+    workdir_lib.record_classes(
+      place, source.class_names, source.image_shape, len(source)
+    )
   batch_size = experiment.config.train.batch_size
   log = RunLog(place, step, experiment.steps, batch_size, writes=main)
   log.say(f'workdir     {place}')

@@ -40,8 +40,8 @@ def get_arguments() -> dict[str, Argument]:
     ),
     'augment': Argument(
       ('auto', 'none', 'distort', 'invert'),
-      "distort: the paper's affine maps; invert: a tenth of the pixels, Fig. 13; "
-      'auto: distort for mnist5k, else none',
+      "distort: the paper's affine maps; invert: Fig. 13's noise; auto: "
+      'distort for mnist5k, else none',
     ),
     'smoke': arguments.switch('50 steps on mnist5k, for a look'),
   }

@@ -53,7 +53,18 @@ def load(config: ConfigDict, path: str, num_classes: int) -> Network:
     preprocess.of_config(config),
     config.data.image_size,
     num_classes,
+    scale_of(config, path),
   )
+
+
+def scale_of(config: ConfigDict, path: str) -> float:
+  """Returns by what the loss multiplied the scores of the network at `path`.
+
+  LeNet-5's penalties are squared distances; what variance they are of, its
+  `loss.scale` says. As recorded with the weights, else the config's.
+  """
+  loss = _recorded(path).get('loss', config.loss)
+  return float(loss.get('scale', 1.0))
 
 
 def is_file(path: str) -> bool:
@@ -97,8 +108,12 @@ def as_trained(config: ConfigDict, path: str) -> ConfigDict:
 
 
 def _recorded(path):
-  """Returns config.json of the workdir of a path; {} where there is none."""
-  file = workdir_lib.containing(path) / 'config.json'
+  """Returns config.json of a path's workdir, or of the folder beside a file.
+
+  {} where there is none; tools.publish makes such folders.
+  """
+  place = workdir_lib.containing(path)
+  file = (place.with_suffix('') if is_file(path) else place) / 'config.json'
   if not file.exists():
     return {}
   try:
@@ -199,6 +214,7 @@ def _member(config, entry, num_classes):
   dtype = config.model.dtype
   with config.unlocked():
     config.model = {'name': name, 'dtype': dtype, **zoo.options(name)}
+    config.loss = {'name': 'softmax'}
   config.data.image_size = zoo.image_shape(name)[0]
   config.train.average = 0.0
   return load(config, path, num_classes)

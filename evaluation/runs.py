@@ -106,6 +106,7 @@ def by_protocols(
     experiment.prepare,
     config.data.image_size,
     classes,
+    networks.scale_of(config, path),
   )
   all_of_them = [first, *networks.members(config, classes)]
   for protocol in chosen:

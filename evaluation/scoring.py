@@ -44,13 +44,14 @@ class Network(NamedTuple):
   prepare: Callable[[jax.Array], jax.Array]
   image_size: int
   num_classes: int
+  scale: float = 1.0  # of the scores in the softmax, as in the loss
 
 
 def make_forward(network: Network) -> Callable:
   """Returns (variables, uint8 [N, K, H, W, C], flips) -> float32 [N, classes].
 
-  The mean over K views, and their mirrors if `flips`, of softmax scores. Those
-  of a map are averaged before.
+  The mean over K views, and their mirrors if `flips`, of softmax scores, each
+  times `network.scale`. Those of a map are averaged before.
   """
 
   def forward(variables, images, flips):
@@ -61,7 +62,7 @@ def make_forward(network: Network) -> Callable:
     scores = network.module.apply(variables, images, train=False)
     assert isinstance(scores, jax.Array)  # a tuple only with mutable=...
     scores = scores.reshape(n, k, -1, scores.shape[-1]).mean(2)
-    return jax.nn.softmax(scores).mean(1)
+    return jax.nn.softmax(network.scale * scores).mean(1)
 
   return forward
 

@@ -4,7 +4,7 @@ It holds
 
     config.json      the resolved config of the last start
     mean_image.npy   that of `data.mean_image`, where it is set
-    classes.json     names of the classes, shape of the images: for predictions
+    classes.json     class names, shape of the images, number to train on
     versions.jsonl   a line a start: time, step, code, libraries, devices
     metrics.jsonl, events.out.tfevents.*      see runtime/run_log.py
     checkpoints/, damaged_checkpoints/        see runtime/checkpoints.py
@@ -132,17 +132,24 @@ def record_start(place: pathlib.Path, config: ConfigDict, step: int) -> None:
 
 
 def record_classes(
-  place: pathlib.Path, names: Sequence[str], image_shape: Sequence[int]
+  place: pathlib.Path,
+  names: Sequence[str],
+  image_shape: Sequence[int],
+  train_examples: int,
 ) -> None:
-  """Writes what a prediction needs to know of the data set."""
-  content = {'class_names': list(names), 'image_shape': list(image_shape)}
+  """Writes what a prediction, and who counts passes, must know of the data."""
+  content = {
+    'class_names': list(names),
+    'image_shape': list(image_shape),
+    'train_examples': train_examples,
+  }
   storage.write(place / 'classes.json', json.dumps(content, indent=1) + '\n')
 
 
 def read_classes(
   place: pathlib.Path,
 ) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
-  """Returns the arguments of `record_classes`, or None where it was not called.
+  """Returns names and shape of `record_classes`; None where it was not called.
 
   Raises:
     UserError: the file is damaged.

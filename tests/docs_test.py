@@ -11,8 +11,8 @@ RULES = ROOT / 'CONTRIBUTING.md'
 DOCS = sorted((ROOT / 'docs').glob('*.md'))
 PAGES = [FRONT, RULES, *DOCS]
 WINGS = (
-  'configs', 'zoo', 'data', 'recipe', 'training', 'evaluation', 'runtime',
-  'tools', 'benchmarks',
+  'configs', 'zoo', 'data', 'recipe', 'training', 'seeing', 'evaluation',
+  'runtime', 'tools', 'benchmarks',
 )  # fmt: skip
 SOURCES = {
   str(path.relative_to(ROOT))

@@ -32,6 +32,9 @@ ImageNet is not free to pass on: its rows need a copy of yours, see
 `python -m tools.prepare_imagenet --help`. Train first with the same `--config`,
 or take other people's weights with `--config.init_from=FILE`.
 
+A row that starts from another training says so: the commands of such a chain
+are in [Recipes](recipes.md#commands).
+
 Protocols are those of [evaluation/protocols.py](../evaluation/protocols.py).
 """
 # Data by name: what to get, and images of its split to test on.
@@ -169,6 +172,8 @@ def page(found: list[dict[str, Any]]) -> str:
     scales = ', '.join(map(str, row.scales))
     protocol = f'{row.protocol} {scales}'.strip()
     note = f' ({row.note})' * bool(row.note)
+    if start := config['init_required']:
+      note += f'; starts from {re.sub(r" .(variant|scale)=.*", "", start)}'
     lines.append(
       f'| {row.what}{note} | {protocol} | {_percent(row.top1, row.top5)} | '
       f'{ours} | `{command(row)}` |'

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from zoo import layers
+from zoo.activations import keep
 from zoo.layers import Padding, pad
 
 
@@ -97,13 +98,16 @@ class Chain(nn.Module):
     """See the class."""
     layers.check_size(images, self.smallest)
     x = images.astype(self.dtype)
-    for row in self.rows:
+    name = ''
+    for row, after in zip(self.rows, (*self.rows[1:], '')):
       if row == RELU:
         x = nn.relu(x)
       elif row == DROPOUT:
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-      else:
-        x = self._layer(row)(x)
+      elif not isinstance(row, str):
+        x, name = self._layer(row)(x), row.name
+      if row != DROPOUT and after != RELU:
+        keep(self, name, x)
     return layers.squeeze_map(x.astype(jnp.float32))
 
   def _layer(self, row):

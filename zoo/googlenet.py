@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from zoo import layers
+from zoo.activations import keep
 from zoo.layers import AveragePool, Conv, MaxPool, pad, scaled
 
 
@@ -100,20 +101,20 @@ class GoogLeNet(nn.Module):
     norm = _LRN[self.lrn]
     x = images.astype(self.dtype)
     x = self._conv(x, 'conv1', 64, 7, 2, pad(3))
-    x = MaxPool(3, 2, ceil=True, name='pool1')(x)
-    x = layers.LRN(**norm, name='norm1')(x)
+    x = keep(self, 'pool1', MaxPool(3, 2, ceil=True, name='pool1')(x))
+    x = keep(self, 'norm1', layers.LRN(**norm, name='norm1')(x))
     x = self._conv(x, 'conv2_reduce', 64)
     x = self._conv(x, 'conv2', 192, 3, 1, pad(1))
-    x = layers.LRN(**norm, name='norm2')(x)
-    x = MaxPool(3, 2, ceil=True, name='pool2')(x)
+    x = keep(self, 'norm2', layers.LRN(**norm, name='norm2')(x))
+    x = keep(self, 'pool2', MaxPool(3, 2, ceil=True, name='pool2')(x))
     for name, row in TABLE_1.items():
       x = self._inception(x, f'inception_{name}', row)
-      if name in POOL_AFTER:
-        x = MaxPool(3, 2, ceil=True, name=POOL_AFTER[name])(x)
+      if pool := POOL_AFTER.get(name):
+        x = keep(self, pool, MaxPool(3, 2, ceil=True, name=pool)(x))
       heads = self.aux_heads and (train or self.is_initializing())
       if heads and name in AUX_AFTER:
         self._auxiliary(x, AUX_AFTER[name], train)
-    x = AveragePool(7, name='avgpool')(x)
+    x = keep(self, 'avgpool', AveragePool(7, name='avgpool')(x))
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
     return self._classifier(x, 'classifier')
 
@@ -122,7 +123,7 @@ class GoogLeNet(nn.Module):
       scaled(features, self.width), size, stride, padding,
       kernel_init=xavier, bias_init=0.2, dtype=self.dtype, name=name,
     )  # fmt: skip
-    return nn.relu(conv(x))
+    return keep(self, name, nn.relu(conv(x)))
 
   def _inception(self, x, name, row):
     pooled = MaxPool(3, 1, pad(1), name=f'{name}_pool')(x)
@@ -142,7 +143,7 @@ class GoogLeNet(nn.Module):
         self._conv(reduced5, f'{name}_5x5', row.c5x5, 5, 1, pad(2)),
         self._conv(pooled, f'{name}_pool_proj', row.pool_proj),
       ]
-    return jnp.concatenate(branches, axis=-1)
+    return keep(self, name, jnp.concatenate(branches, axis=-1))
 
   def _auxiliary(self, x, name, train):
     if min(x.shape[1:3]) < 14:  # an image that is too small for the heads
@@ -157,7 +158,8 @@ class GoogLeNet(nn.Module):
     fc = Conv(
       self.num_classes, 1, kernel_init=xavier, dtype=self.dtype, name=name
     )
-    return layers.squeeze_map(fc(x).astype(jnp.float32))
+    x = keep(self, name, fc(x).astype(jnp.float32))
+    return layers.squeeze_map(x)
 
 
 def create(name: str, **fields) -> GoogLeNet:

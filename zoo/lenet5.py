@@ -35,6 +35,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from zoo import layers
+from zoo.activations import keep
 
 # Table I: row = map of S2, column = map of C3, X = connected.
 TABLE_I = (
@@ -205,8 +206,9 @@ class LeNet5(nn.Module):
     x = images.astype(self.dtype)
     for layer in LAYERS:
       affine = _Affine(layer, start, self.dtype, name=layer.name)
-      x = squash(affine(x))
-    return layers.squeeze_map(-_RBF(name='output')(x))
+      x = keep(self, layer.name, squash(affine(x)))
+    x = keep(self, 'output', -_RBF(name='output')(x))
+    return layers.squeeze_map(x)
 
 
 class LeNet5Modern(nn.Module):
@@ -231,12 +233,13 @@ class LeNet5Modern(nn.Module):
     _check_input('lenet5_modern', images)
     x = images.astype(self.dtype)
     x = activate(_Conv(6, 5, self.dtype, name='C1')(x))
-    x = _Pool(self.pool, name='S2')(x)
-    x = activate(_Conv(16, 5, self.dtype, name='C3')(x))
-    x = _Pool(self.pool, name='S4')(x)
-    x = activate(_Conv(120, 5, self.dtype, name='C5')(x))
-    x = activate(_Conv(84, 1, self.dtype, name='F6')(x))
-    x = _Conv(self.num_classes, 1, self.dtype, name='output')(x)
+    x = _Pool(self.pool, name='S2')(keep(self, 'C1', x))
+    x = activate(_Conv(16, 5, self.dtype, name='C3')(keep(self, 'S2', x)))
+    x = _Pool(self.pool, name='S4')(keep(self, 'C3', x))
+    x = activate(_Conv(120, 5, self.dtype, name='C5')(keep(self, 'S4', x)))
+    x = activate(_Conv(84, 1, self.dtype, name='F6')(keep(self, 'C5', x)))
+    output = _Conv(self.num_classes, 1, self.dtype, name='output')
+    x = keep(self, 'output', output(keep(self, 'F6', x)))
     return layers.squeeze_map(x.astype(jnp.float32))
 
 

@@ -30,6 +30,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from zoo import layers
+from zoo.activations import keep
 from zoo.batch_norm import BatchNorm
 from zoo.layers import AveragePool, Conv, MaxPool, pad, scaled
 
@@ -178,14 +179,15 @@ class ResNet(nn.Module):
       x = ConvNorm(stem, 3, 1, self.bn_group, self.dtype, name='conv1')(
         x, train
       )
-      x = nn.relu(x)
+      x = keep(self, 'conv1', nn.relu(x))
     else:
       x = ConvNorm(stem, 7, 2, self.bn_group, self.dtype, name='conv1')(
         x, train
       )
       padded = self.padded_pool
-      x = nn.relu(x)
+      x = keep(self, 'conv1', nn.relu(x))
       x = MaxPool(3, 2, pad(int(padded)), not padded, name='pool1')(x)
+      keep(self, 'pool1', x)
     for stage, count in enumerate(self.blocks):
       stride = 2 if stage else 1
       block = functools.partial(
@@ -199,18 +201,20 @@ class ResNet(nn.Module):
       )
       name = f's{stage + 1}' if self.cifar else f'conv{stage + 2}'
       names = [f'{name}_{i + 1}' for i in range(count)]
-      x = block(stride=stride, name=names[0])(x, train)
+      x = keep(self, names[0], block(stride=stride, name=names[0])(x, train))
       if self.scan and not self.is_initializing():
         x = self._scan(block(stride=1, parent=None), names[1:], x, train)
         continue
       for name in names[1:]:
-        x = block(stride=1, name=name)(x, train)
+        x = keep(self, name, block(stride=1, name=name)(x, train))
     x = AveragePool(8 if self.cifar else 7, name='avgpool')(x)
+    keep(self, 'avgpool', x)
     init = layers.uniform_within(1 / math.sqrt(x.shape[-1]))
     fc = Conv(
       self.num_classes, 1, kernel_init=init, dtype=self.dtype, name='fc'
     )
-    return layers.squeeze_map(fc(x).astype(jnp.float32))
+    x = keep(self, 'fc', fc(x).astype(jnp.float32))
+    return layers.squeeze_map(x)
 
   def _scan(self, block, names, x, train):
     """Runs equal blocks as one loop over their variables, stacked."""

@@ -3,10 +3,13 @@
 import jax
 import numpy as np
 import pytest
+from conftest import ROOT
 
 import zoo
+from configs import lenet5
+from data import sources
 from errors import UserError
-from evaluation import networks
+from evaluation import networks, scoring
 from zoo import weights
 
 
@@ -34,3 +37,21 @@ def test_a_file_is_read_as_the_zoo_reads_it(tmp_path):
   jax.tree.map(np.testing.assert_array_equal, found, variables)
   with pytest.raises(UserError, match='not one of the kinds'):
     networks.load_variables('lenet5', str(tmp_path / 'net.h5'))
+
+
+def test_scores_count_as_in_the_loss_that_trained_them():
+  """With LeNet-5's variance: `d^2` itself makes it far too sure of itself."""
+  file = str(ROOT / 'published' / 'lenet5_mnist.npz')
+  config = lenet5.get_config('data=mnist5k')  # knows nothing of the scale
+  network = networks.load(config, file, 10)
+  assert network.scale == pytest.approx(1 / 14)
+  images = sources.create('mnist5k', 'test').images[:5]
+  forward = jax.jit(scoring.make_forward(network), static_argnums=2)
+  found = forward(network.variables, images[:, None], False)
+  penalties = -network.module.apply(network.variables, network.prepare(images))
+  likelihood = np.exp(-np.asarray(penalties, np.float64) / 14)
+  expected = likelihood / likelihood.sum(1, keepdims=True)
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+  other = lenet5.get_config('variant=lenet5_modern,data=mnist5k')
+  modern = networks.load(other, file.replace('lenet5', 'lenet5_modern'), 10)
+  assert modern.scale == 1.0

@@ -1,0 +1,65 @@
+"""What a network says of many images."""
+
+import jax
+import numpy as np
+
+from data.sources import Source
+from evaluation.scoring import Network
+from runtime.progress import Progress
+
+
+class Reader:
+  """Compiles once, for batches of one size.
+
+  Args:
+    network: with its variables.
+    batch_size: images at once.
+  """
+
+  def __init__(self, network: Network, batch_size: int = 500):
+    self.network, self.batch_size = network, batch_size
+
+    def forward(variables, images):
+      images = network.prepare(images)
+      return network.module.apply(variables, images, train=False)
+
+    self._forward = jax.jit(forward)
+
+  def logits(
+    self, images: np.ndarray, progress: Progress | None = None
+  ) -> np.ndarray:
+    """Returns float32 [N, classes] of uint8 [N, H, W, C]."""
+    found = []
+    for start in range(0, len(images), self.batch_size):
+      part = images[start : start + self.batch_size]
+      missing = self.batch_size - len(part)
+      filled = np.pad(part, ((0, missing), (0, 0), (0, 0), (0, 0)))
+      rows = np.asarray(self._forward(self.network.variables, filled))
+      found.append(rows[: len(part)])
+      if progress:
+        progress.add(len(part))
+    return np.concatenate(found)
+
+
+def whole(source: Source, size: int) -> tuple[np.ndarray, np.ndarray]:
+  """Returns all images of a split, with their border, and labels.
+
+  Args:
+    source: whose images are of one size.
+    size: smaller images get a border of 0 to this side, as `data.preprocess`.
+
+  Returns:
+    uint8 [N, H, W, C], int32 [N].
+  """
+  batch = source.batch(np.arange(len(source)))
+  return bordered(batch['image'], size), batch['label']
+
+
+def bordered(images: np.ndarray, size: int) -> np.ndarray:
+  """Centres [N, H, W, C] in [N, size, size, C]; leaves larger ones."""
+  height, width = images.shape[1:3]
+  if max(height, width) >= size:
+    return images
+  top, left = (size - height) // 2, (size - width) // 2
+  around = (top, size - height - top), (left, size - width - left)
+  return np.pad(images, ((0, 0), *around, (0, 0)))

@@ -1,0 +1,148 @@
+"""The numbers under the figures, against independent forms."""
+
+import cv2
+import jax
+import numpy as np
+import pytest
+import scipy.ndimage
+from conftest import random_variables
+
+import zoo
+from data import preprocess, sources
+from evaluation.scoring import Network
+from seeing import answers, changes, maps, mistakes, rejection
+
+LOGITS = np.random.default_rng(0).normal(size=(200, 4)).astype('f')
+LABELS = np.random.default_rng(1).integers(0, 4, 200)
+
+
+@pytest.fixture(scope='module')
+def network():
+  module = zoo.create('lenet5', num_classes=10)
+  variables = random_variables(module, (32, 32, 1))
+  prepare = preprocess.make_prepare(32, (20.0,), (200.0,))
+  return Network('', module, variables, prepare, 32, 10)
+
+
+def test_answers_are_those_of_the_network_image_by_image(network):
+  source = sources.create('mnist5k', 'test').part(0, 7)
+  images, labels = answers.whole(source, 32)
+  assert images.shape == (7, 32, 32, 1)
+  np.testing.assert_array_equal(images[:, 2:30, 2:30], source.images)
+  assert images.sum() == source.images.sum()
+  np.testing.assert_array_equal(labels, source.labels)
+  found = answers.Reader(network, batch_size=3).logits(images)
+  apply = jax.jit(network.module.apply)
+  for image, row in zip(source.images, found):
+    expected = apply(network.variables, network.prepare(image[None]))
+    np.testing.assert_allclose(row, np.asarray(expected)[0], rtol=1e-5)
+
+
+def test_mistakes_are_found_counted_and_paired():
+  found = mistakes.find(LOGITS, LABELS)
+  expected = [
+    (i, LABELS[i], max(range(4), key=lambda c: LOGITS[i][c]))
+    for i in range(200)
+    if any(LOGITS[i][c] > LOGITS[i][LABELS[i]] for c in range(4))
+  ]
+  assert [tuple(m) for m in found] == expected
+  assert 100 < len(found) < 200
+  counts = mistakes.by_truth(found, 4)
+  assert counts == [sum(t == c for _, t, _ in expected) for c in range(4)]
+  pairs = mistakes.confusions(found)
+  assert sum(n for _, n in pairs) == len(found)
+  assert pairs[0][1] == max(n for _, n in pairs)
+  (truth, answer), most = pairs[0]
+  assert most == sum((t, a) == (truth, answer) for _, t, a in expected)
+
+
+def test_rejection_against_a_loop_over_thresholds():
+  rejected, error = rejection.curve(LOGITS, LABELS)
+  wrong = LOGITS.argmax(1) != LABELS
+  assert rejected[0] == 0
+  assert error[0] == wrong.mean()
+  ordered = np.sort(LOGITS, 1)
+  margin = ordered[:, -1] - ordered[:, -2]
+  for threshold in np.quantile(margin, [0.1, 0.35, 0.8]):
+    left = margin > threshold
+    at = np.argmin(np.abs(rejected - (1 - left.mean())))
+    np.testing.assert_allclose(error[at], wrong[left].mean())
+  target = error[60:].min()
+  need = rejection.needed(rejected, error, target)
+  assert error[np.flatnonzero(rejected == need)[0]] <= target
+  assert (error[rejected < need] > target).all()
+  assert rejection.needed(rejected, error, -1.0) == 1.0
+
+
+def blob(height=32, width=32):
+  rng = np.random.default_rng(0)
+  rough = rng.integers(0, 256, (height, width)).astype('f')
+  return cv2.GaussianBlur(rough, (0, 0), 2).astype(np.uint8)[None, ..., None]
+
+
+def test_changes_do_what_they_say():
+  image = blob()
+  np.testing.assert_array_equal(changes.scale(image, 1.0), image)
+  np.testing.assert_array_equal(changes.rotate(image, 0.0), image)
+  down = changes.shift(image, 3)
+  np.testing.assert_array_equal(down[:, 3:], image[:, :-3])
+  assert not down[:, :3].any()
+  turned = changes.rotate(image, 90)[0, ..., 0].astype(int)
+  assert np.abs(turned - np.rot90(image[0, ..., 0])).max() <= 1
+  half = changes.scale(image, 0.5)
+  assert not half[:, :7].any()
+  assert half[:, 9:23, 9:23].all()
+
+
+@pytest.mark.parametrize('degrees', [-20, 35])
+def test_rotation_equals_scipys(degrees):
+  image = blob()
+  found = changes.rotate(image, degrees)[0, ..., 0]
+  expected = scipy.ndimage.rotate(
+    image[0, ..., 0].astype(float), degrees, reshape=False, order=1
+  )
+  inside = (slice(8, 24),) * 2  # OpenCV rounds positions to 1 / 32 pixel
+  assert np.abs(found[inside] - expected[inside]).max() < 4
+
+
+def test_scaling_equals_scipys():
+  image = blob()[0, ..., 0]
+  found = changes.scale(image[None, ..., None], 1.5)[0, ..., 0]
+  at = (np.arange(32) - 15.5) / 1.5 + 15.5
+  expected = scipy.ndimage.map_coordinates(
+    image.astype(float), np.meshgrid(at, at, indexing='ij'), order=1
+  )
+  assert np.abs(found - expected).max() < 4
+
+
+def test_noise_inverts_the_share_that_is_asked_for():
+  image = np.full((4, 100, 100, 1), 10, np.uint8)
+  found = changes.noise(image, 0.2)
+  assert set(np.unique(found)) == {10, 245}
+  assert abs((found == 245).mean() - 0.2) < 0.01
+  np.testing.assert_array_equal(changes.noise(image, 0.0), image)
+
+
+def test_states_come_in_the_order_of_the_network(network):
+  images = sources.create('mnist5k', 'test').images[:2]
+  states = maps.states(network, images)
+  assert list(states) == ['C1', 'S2', 'C3', 'S4', 'C5', 'F6', 'output']
+  logits = network.module.apply(network.variables, network.prepare(images))
+  np.testing.assert_allclose(states['output'][:, 0, 0], logits, rtol=1e-5)
+  only = maps.states(network, images, ('F6',))
+  np.testing.assert_allclose(only['F6'], states['F6'], rtol=1e-4)
+
+
+def test_a_mosaic_has_every_map_in_its_place():
+  state = np.arange(2 * 3 * 5.0).reshape(2, 3, 5)
+  found = maps.mosaic(state)
+  assert found.shape == (5, 11)  # 2 rows of 3 maps with gaps
+  np.testing.assert_array_equal(found[:2, 4:7], state[..., 1])
+  np.testing.assert_array_equal(found[3:, :3], state[..., 3])
+  assert np.isnan(found[2]).all()
+  assert np.isnan(found[3:, 8:]).all()
+  assert maps.mosaic(np.zeros((4, 4, 300)), most=9).shape == (14, 14)
+  units = np.arange(84.0).reshape(1, 1, 84)
+  np.testing.assert_array_equal(
+    maps.mosaic(units), units.reshape(12, 7)
+  )  # as the codes of Figure 3
