@@ -98,6 +98,8 @@ def fashion_mnist(
 
 def _part(source, split, first, held_out):
   """Returns what `first` and `held_out` leave of a split."""
+  if split == 'test' and not held_out:
+    return source
   left = len(source) - held_out
   for field, value in (('held_out', held_out), ('first', first)):
     most = len(source) - 1 if field == 'held_out' else left
@@ -108,7 +110,7 @@ def _part(source, split, first, held_out):
       )
   if split == 'train':
     return source.part(0, first or left)
-  return source.part(left, len(source)) if held_out else source
+  return source.part(left, len(source))
 
 
 def _idx_source(name, mirrors, class_names, split, directory):
