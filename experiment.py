@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -58,14 +59,23 @@ class Experiment:
     return max(length.examples(len(self.train_source), batch), 1)
 
 
+class Trained(NamedTuple):
+  """What was trained, and on which classes in which order."""
+
+  owner: str  # for a person
+  class_names: tuple[str, ...]
+  way_out: str  # where the data have other classes
+
+
 def create_experiment(
-  config: ConfigDict, mesh: Mesh | None = None
+  config: ConfigDict, mesh: Mesh | None = None, trained: Trained | None = None
 ) -> Experiment:
   """Builds everything that a config names, cheapest checks first.
 
   Args:
     config: resolved.
     mesh: of the devices to run on; by default all of this run.
+    trained: whose parameters these data are for; None: nobody's.
 
   Raises:
     UserError: names the field, its value, and the way out.
@@ -77,7 +87,7 @@ def create_experiment(
     config.train.augment, **config.train.augment_options
   )
   train_source, eval_source = (
-    create_source(config, split) for split in ('train', 'test')
+    create_source(config, split, trained) for split in ('train', 'test')
   )
   try:
     module = zoo.create(num_classes=train_source.num_classes, **config.model)
@@ -121,14 +131,23 @@ def _rate(config, learning_rate, steps_of):
   )
 
 
-def create_source(config: ConfigDict, split: str) -> sources.Source:
+def create_source(
+  config: ConfigDict, split: str, trained: Trained | None = None
+) -> sources.Source:
   """Returns the split 'train' or 'test', photographs through their geometry.
+
+  Labels count as the classes of `trained` do, if any, whatever their order is
+  in the data.
 
   Raises:
     UserError: names the field, its value, and the way out.
   """
   data = config.data
   found = sources.create(data.name, split, data.dir, **data.options)
+  if trained is not None:
+    owner, names, way_out = trained
+    sources.check_classes(found.class_names, names, owner, way_out)
+    found = sources.in_order(found, names)
   field = {'train': 'geometry', 'test': 'eval_geometry'}[split]
   cut = data[field].name != 'none'
   if cut != isinstance(found, photos.Photos):
@@ -150,6 +169,7 @@ def create_source(config: ConfigDict, split: str) -> sources.Source:
     config.seed,
     # Every image of an evaluation counts, so none may be replaced.
     data.max_errors if (data.on_error, split) == ('skip', 'train') else 0,
+    photos.TRAIN_ADVICE if split == 'train' else photos.TEST_ADVICE,
   )
 
 

@@ -10,9 +10,15 @@ import config_lib
 from data import mean_image
 from errors import DISK_FULL, UserError
 from evaluation import networks, protocols, runs
-from experiment import Experiment, check_training, create_experiment
+from experiment import (
+  Experiment,
+  Trained,
+  check_training,
+  create_experiment,
+)
 from runtime import checkpoints, distributed, storage
 from runtime import workdir as workdir_lib
+from runtime.claim import Claim
 from runtime.preemption import Preemption
 from runtime.run_log import RunLog
 from training import warm_start
@@ -49,8 +55,10 @@ def train_and_evaluate(
   changed = workdir_lib.check_owner(place, config, added)
   if workdir_lib.is_begun(place):
     mean_image.check_owner(config, place)
-  experiment = create_experiment(config)
+  experiment = create_experiment(config, trained=_trained(config, place))
   check_training(experiment)
+  claim = Claim(place)
+  claim.take()
   store = checkpoints.Checkpoints(
     place / 'checkpoints', config.checkpoint.keep, config.checkpoint.keep_best
   )
@@ -58,10 +66,7 @@ def train_and_evaluate(
     state, notes = starting_state(experiment, store)
     step = int(state.step)
     if step:
-      notes += [
-        f'changed since the last start: {field} {old} -> {new}'
-        for field, (old, new) in changed.items()
-      ]
+      notes += _changes(changed, place, experiment)
     log = _open_log(experiment, place, state)
     for note in notes:
       log.say(note)
@@ -79,6 +84,39 @@ def train_and_evaluate(
     ) from error
   finally:
     store.close()
+    claim.release()
+
+
+def _trained(config, place) -> Trained | None:
+  """Returns what the data must fit: the run itself, or where it starts from."""
+  if workdir_lib.is_begun(place):
+    record = workdir_lib.read_classes(place)
+    return record and Trained(
+      f'the run in {place}', record[0], 'Choose another --workdir'
+    )
+  if not config.init_from or config.init_layers:
+    return None
+  record = networks.trained_classes(config.init_from)
+  return record and Trained(
+    f"init_from '{config.init_from}'",
+    record[0],
+    'To take all but the classifier, name the other layers in init_layers',
+  )
+
+
+def _changes(changed, place, experiment) -> list[str]:
+  """Returns lines for what is not as it was at the last start."""
+  lines = [
+    f'changed since the last start: {field} {old} -> {new}'
+    for field, (old, new) in changed.items()
+  ]
+  old, new = workdir_lib.train_examples(place), len(experiment.train_source)
+  if old not in (0, new):
+    lines.append(
+      f'changed since the last start: {old:,} -> {new:,} examples to train on; '
+      'they come in another order from here on'
+    )
+  return lines
 
 
 def _check(config):
@@ -166,6 +204,10 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   other = any(data[f] != given[f] for f in networks.PREPROCESSING)
   if other and jax.process_index() == 0:
     print(f'{path}: channels {data.order}, mean {data.mean}, std {data.std}')
-  experiment = create_experiment(config)
+  record = networks.trained_classes(path)
+  trained = record and Trained(
+    path, record[0], 'Evaluate on data of the same classes'
+  )
+  experiment = create_experiment(config, trained=trained)
   variables = warm_start.load_variables(experiment, path)
   return runs.by_protocols(experiment, variables, path, place)

@@ -152,6 +152,16 @@ def of_tfds(
   return _TfdsPhotos(records, features['label'])
 
 
+TRAIN_ADVICE = (
+  'Mend it, or set data.on_error=skip and data.max_errors to replace such ones '
+  'in training'
+)
+TEST_ADVICE = (
+  'Mend it, or take it out of the data: every test image counts. '
+  'python -m tools.check_data --all lists such ones'
+)
+
+
 class Cropped:
   """Photographs through a geometry: a source of crops of one size.
 
@@ -167,6 +177,7 @@ class Cropped:
     max_errors: how many photographs may fail to decode. Each is replaced by
       the next one in the data set that can be decoded, and counted. More of
       them end the run; 0 takes none.
+    advice: what to do about one of them where none may fail.
   """
 
   def __init__(
@@ -176,8 +187,10 @@ class Cropped:
     size: int,
     seed: int,
     max_errors: int = 0,
+    advice: str = TRAIN_ADVICE,
   ):
     self.photos, self._geometry = photos, geometry
+    self._advice = advice
     self._seed, self._max_errors = seed, max_errors
     self._lock = threading.Lock()
     self._bad: dict[str, str] = {}  # every one so far, by key
@@ -258,7 +271,4 @@ class Cropped:
         f'{bad} photographs could not be decoded, data.max_errors is '
         f'{self._max_errors}; the last is {name}: {reason}'
       )
-    raise UserError(
-      f'{name} cannot be decoded: {reason}. Mend it, or set '
-      'data.on_error=skip and data.max_errors to replace such ones in training'
-    )
+    raise UserError(f'{name} cannot be decoded: {reason}. {self._advice}')

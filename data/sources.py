@@ -20,14 +20,14 @@ Photographs of many sizes, `folder` and `imagenet2012`, become a source by a
 geometry that cuts crops of one size: `photos.Cropped`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from data import cifar, folders, mnist, photos
 from data.arrays import ArraySource
-from errors import select
+from errors import UserError, select
 
 _FAKE_BYTES = 1 << 26  # of distinct images
 
@@ -83,6 +83,78 @@ def fake(
   images = rng.integers(0, 256, (distinct, *shape), np.uint8)
   labels = rng.integers(0, num_classes, examples)
   return _Fake(images, labels, [str(i) for i in range(num_classes)])
+
+
+class _Renumbered:
+  """A source whose labels count in another order of the classes."""
+
+  def __init__(self, source, class_names):
+    self._source = source
+    number = {name: i for i, name in enumerate(class_names)}
+    self._new = np.array([number[n] for n in source.class_names], np.int32)
+    self.class_names = tuple(class_names)
+    self.num_classes = len(self.class_names)
+
+  def __len__(self):
+    return len(self._source)
+
+  def count_classes(self):
+    """See `Source`."""
+    counts = self._source.count_classes()
+    return None if counts is None else counts[np.argsort(self._new)]
+
+
+class _RenumberedImages(_Renumbered):
+  def __init__(self, source, class_names):
+    super().__init__(source, class_names)
+    self.image_shape = source.image_shape
+
+  def batch(self, indices, positions=None):
+    """See `Source`."""
+    batch = self._source.batch(indices, positions)
+    return {**batch, 'label': self._new[batch['label']]}
+
+
+class _RenumberedPhotos(_Renumbered):
+  def read(self, indices):
+    """See `photos.Photos`."""
+    return [
+      photo._replace(label=int(self._new[photo.label]))
+      for photo in self._source.read(indices)
+    ]
+
+
+def check_classes(
+  here: Sequence[str], there: Sequence[str], owner: str, way_out: str
+) -> None:
+  """Raises UserError unless two sets of class names are equal; names the first.
+
+  Args:
+    here: of the data.
+    there: of what was trained.
+    owner: what that is, for a person.
+    way_out: what to do.
+  """
+  new, gone = sorted(set(here) - set(there)), sorted(set(there) - set(here))
+  if not new and not gone:
+    return
+  found = [f"'{new[0]}' is not one of those"] if new else []
+  found += [f"'{gone[0]}' of those is not in the data"] if gone else []
+  raise UserError(
+    f'{owner} was trained on {len(there)} classes, the data have {len(here)} '
+    f'others: {", ".join(found)}. {way_out}'
+  )
+
+
+def in_order(
+  source: Source | photos.Photos, class_names: Sequence[str]
+) -> Source | photos.Photos:
+  """Returns a source whose labels count as `class_names`, an equal set."""
+  if tuple(source.class_names) == tuple(class_names):
+    return source
+  if isinstance(source, photos.Photos):
+    return _RenumberedPhotos(source, class_names)
+  return _RenumberedImages(source, class_names)
 
 
 SOURCES: dict[str, Callable[..., Source | photos.Photos]] = {

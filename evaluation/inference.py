@@ -56,7 +56,7 @@ def load(config: ConfigDict, workdir: str, classes: str = '') -> Model:
     )
   names, shape = _classes(config, place, classes)
   found = [networks.load(config, path, len(names))]
-  found += networks.members(config, len(names))
+  found += networks.members(config, names)
   return Model(found, _as_words(names), shape)
 
 
@@ -68,10 +68,8 @@ def _classes(config, place, file):
     except (OSError, UnicodeDecodeError) as error:
       raise UserError(f'--classes {file} cannot be read: {error}') from None
     return tuple(line.strip() for line in lines if line.strip()), shape
-  # Of a run, or of what tools.publish made of it: a folder beside the file.
-  for folder in (place, place.with_suffix('')):
-    if record := workdir_lib.read_classes(folder):
-      return record
+  if record := networks.trained_classes(str(place)):
+    return record
   if weights.origin(config.model.name, str(place)):
     return imagenet_words(), shape
   try:

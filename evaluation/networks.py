@@ -6,6 +6,7 @@ its input; a file of published weights; or NAME=PATH, with a name of the zoo.
 
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -67,6 +68,25 @@ def scale_of(config: ConfigDict, path: str) -> float:
   return float(loss.get('scale', 1.0))
 
 
+def trained_classes(
+  path: str,
+) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
+  """Returns the class names and the image shape that were trained on.
+
+  Of a run, or of what tools.publish made of it: a folder beside the file. None
+  where nothing is recorded, as of other people's weights.
+
+  Raises:
+    UserError: the record is damaged.
+  """
+  return workdir_lib.read_classes(_place_of_record(path))
+
+
+def _place_of_record(path):
+  place = workdir_lib.containing(path)
+  return place.with_suffix('') if is_file(path) else place
+
+
 def is_file(path: str) -> bool:
   """Whether a path is a file of weights, not a checkpoint."""
   return pathlib.Path(path).suffix in weights.SUFFIXES
@@ -108,12 +128,8 @@ def as_trained(config: ConfigDict, path: str) -> ConfigDict:
 
 
 def _recorded(path):
-  """Returns config.json of a path's workdir, or of the folder beside a file.
-
-  {} where there is none; tools.publish makes such folders.
-  """
-  place = workdir_lib.containing(path)
-  file = (place.with_suffix('') if is_file(path) else place) / 'config.json'
+  """Returns the config of the run behind a path; {} where there is none."""
+  file = _place_of_record(path) / 'config.json'
   if not file.exists():
     return {}
   try:
@@ -191,14 +207,34 @@ def load_variables(name: str, path: str, **options: Any) -> dict[str, Any]:
     raise UserError(str(error)) from None
 
 
-def members(config: ConfigDict, num_classes: int) -> list[Network]:
+def members(config: ConfigDict, class_names: Sequence[str]) -> list[Network]:
   """Returns the networks of `eval.members`, in order.
+
+  Args:
+    config: of the network that they join.
+    class_names: of its classes. Probabilities are added class by class, so a
+      member that records other names, or another order of them, is refused.
 
   Raises:
     UserError: an unknown network; nothing there, damaged, or it does not fit.
   """
   entries = [e.strip() for e in config.eval.members.split(',')]
-  return [_member(config, e, num_classes) for e in entries if e]
+  found = []
+  for entry in filter(None, entries):
+    network = _member(config, entry, len(class_names))
+    if known := trained_classes(network.path):
+      _check_order(entry, known[0], class_names)
+    found.append(network)
+  return found
+
+
+def _check_order(entry, there, here):
+  for i, (a, b) in enumerate(zip(there, here)):
+    if a != b:
+      raise UserError(
+        f"eval.members '{entry}': class {i} is '{a}' there, '{b}' in the "
+        'network that it joins; members are trained on the same classes'
+      )
 
 
 def _member(config, entry, num_classes):

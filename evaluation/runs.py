@@ -11,6 +11,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from errors import UserError, one_line
 from evaluation import exact, networks, protocols, scoring
 from experiment import Experiment
 from runtime import storage
@@ -87,7 +88,7 @@ def by_protocols(
   if _is_cheap(config):
     started = time.monotonic()
     step = make_step(experiment)
-    result = evaluate(experiment, step, variables, _shown(experiment))
+    result = evaluate(experiment, step, variables, shown(experiment))
     result |= {
       'passes': 1,
       'images_per_second': result['count'] / (time.monotonic() - started),
@@ -97,7 +98,7 @@ def by_protocols(
   chosen = [
     protocols.create(config, name) for name in protocols.requested(config)
   ]
-  classes = experiment.train_source.num_classes
+  names = experiment.train_source.class_names
   local = jax.tree.map(lambda x: x.addressable_data(0), variables)
   first = scoring.Network(
     path,
@@ -105,10 +106,10 @@ def by_protocols(
     local,
     experiment.prepare,
     config.data.image_size,
-    classes,
+    len(names),
     networks.scale_of(config, path),
   )
-  all_of_them = [first, *networks.members(config, classes)]
+  all_of_them = [first, *networks.members(config, names)]
   for protocol in chosen:
     for network in all_of_them:
       protocols.check_scales(protocol, network.image_size)
@@ -124,7 +125,7 @@ def by_protocols(
   return result
 
 
-def _shown(experiment):
+def shown(experiment: Experiment) -> Callable[[Iterable], Iterator]:
   """Returns what passes batches on, and shows how far they are."""
   total = len(experiment.eval_source)
 
@@ -145,7 +146,11 @@ def _tell(experiment, result, paths, place):
     who = f'ensemble of {len(paths)} ({", ".join(paths)})'
   config = experiment.config
   print(f'{who}: {exact.describe(config.data, result)}', flush=True)
-  print(f'written to {_write(config, result, paths, place)}', flush=True)
+  try:
+    said = f'written to {_write(config, result, paths, place)}'
+  except (OSError, UserError) as error:  # others' workdirs may be read-only
+    said = f'not written: {one_line(error)}'
+  print(said, flush=True)
 
 
 def _write(config, result, paths, place) -> pathlib.Path:

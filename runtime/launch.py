@@ -4,6 +4,7 @@ import logging as std_logging
 import sys
 from collections.abc import Callable
 
+import jax
 from absl import flags, logging
 
 from errors import UserError
@@ -37,6 +38,9 @@ def run(job: Callable[[Preemption], None]) -> None:
     job: told by the argument when to stop. Codes: docs/running.md.
   """
   _quiet()
+  if jax.config.values['jax_enable_x64']:  # by the environment: JAX_ENABLE_X64
+    print('JAX_ENABLE_X64 is set: training is in float32 all the same')
+    jax.config.update('jax_enable_x64', False)
   preemption = Preemption()
   try:
     distributed.start(

@@ -5,7 +5,7 @@ import time
 
 import tqdm
 
-_QUIET_SECONDS = 30.0  # between lines where no terminal shows them
+_QUIET_SECONDS = 10.0  # between lines where no terminal shows them
 
 
 class Progress:

@@ -119,12 +119,15 @@ class RunLog:
     self.last_eval: dict[str, Any] | None = None
     self.first_loss: float | None = None
     self._files: _Files | None = None
-    kept = _lines(place / 'metrics.jsonl', step)
+    lines, strange = read_lines(place / 'metrics.jsonl')
+    kept = [line for line in lines if line['step'] <= step]
     for line in kept:
       self._remember(line)
-    if writes:
-      self._files = _Files(place, step, kept)
     self._progress = _Progress(step, total, batch_size, quiet=not writes)
+    if writes:
+      if strange:
+        self._progress.print(_set_aside(place / 'metrics.jsonl', strange))
+      self._files = _Files(place, step, kept)
 
   def write(self, step: int, values: dict[str, Any]) -> None:
     """Adds a line to metrics.jsonl and its numbers to TensorBoard."""
@@ -170,10 +173,13 @@ class _Files:
     metrics = self._growing.directory / 'metrics.jsonl'
     storage.write(metrics, ''.join(json.dumps(line) + '\n' for line in kept))
     self._lines = metrics.open('a')
-    self._events = EventsWriter(str(self._growing.directory / 'events'))
-    # Tells TensorBoard to forget what an earlier start wrote after this step.
+    # Its name has the second: a start in the same one must not write over it.
+    starts = len(list(self._growing.directory.glob('events*')))
+    prefix = str(self._growing.directory / 'events')
+    self._events = EventsWriter(prefix, filename_suffix=f'.{starts}')
+    # Tells TensorBoard to forget what an earlier start wrote from there on.
     restart = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-    self._write_event(step, session_log=restart)
+    self._write_event(step + 1, session_log=restart)
     self.flush()
 
   def write(self, step, values):
@@ -242,14 +248,43 @@ class _Progress:
       self._bar.close()
 
 
-def _lines(path: pathlib.Path, step: int) -> list[dict[str, Any]]:
-  """Returns the lines up to `step`, without one that a kill has cut."""
-  kept = []
-  for text in path.read_text().splitlines() if path.exists() else ():
-    try:
-      line = json.loads(text)
-    except ValueError:
-      continue
-    if line['step'] <= step:
-      kept.append(line)
-  return kept
+def read_lines(path: pathlib.Path) -> tuple[list[dict[str, Any]], list[int]]:
+  """Returns the lines of a metrics.jsonl, and the numbers of strange ones.
+
+  Strange, counted from 1, is what no run writes: no object with a step, or no
+  text. A last line that a kill has cut is not, and is left out. No file: no
+  lines.
+  """
+  content = path.read_bytes() if path.exists() else b''
+  *whole, rest = content.split(b'\n')  # rest: empty, or cut
+  lines, strange = [], []
+  for number, text in enumerate(whole, 1):
+    line = _parsed(text)
+    if line is not None:
+      lines.append(line)
+    elif text.strip():
+      strange.append(number)
+  if (line := _parsed(rest)) is not None:
+    lines.append(line)
+  return lines, strange
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+  try:
+    line = json.loads(text.decode())
+    return line if isinstance(line['step'], int) else None
+  except (ValueError, TypeError, LookupError, RecursionError):
+    return None
+
+
+def _set_aside(path, strange):
+  """Keeps a copy of the file, which is about to be written without them."""
+  copy = path.with_name('metrics.damaged.jsonl')
+  while copy.exists():
+    copy = copy.with_name(f'_{copy.name}')
+  storage.write(copy, path.read_bytes())
+  return (
+    f'{path.name}: line {strange[0]} is none of ours'
+    + f', nor are {len(strange) - 1} others' * (len(strange) > 1)
+    + f'; left out, the file as it was is {copy.name}'
+  )

@@ -7,6 +7,7 @@ It holds
     classes.json     class names, shape of the images, number to train on
     versions.jsonl   a line a start: time, step, code, libraries, devices
     metrics.jsonl, events.out.tfevents.*      see runtime/run_log.py
+    in_use.json      see runtime/claim.py
     checkpoints/, damaged_checkpoints/        see runtime/checkpoints.py
     results/*.json   of --mode=eval, see evaluation/runs.py
 """
@@ -30,7 +31,11 @@ from runtime import storage
 
 # A run may be continued with another length, evaluation or data directory;
 # these make it another run, whose checkpoints have another form or meaning.
-_IDENTITY = ('model.', 'optimizer.name', 'data.name', 'data.image_size')
+# Steps are counted in batches, and a step is a position in the data.
+_IDENTITY = (
+  'model.', 'optimizer.name', 'data.name', 'data.image_size',
+  'train.batch_size',
+)  # fmt: skip
 _PACKAGES = (
   'jax',
   'jaxlib',
@@ -162,6 +167,14 @@ def read_classes(
     return tuple(content['class_names']), tuple(content['image_shape'])
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise UserError(f'{file} cannot be read: {error}') from None
+
+
+def train_examples(place: pathlib.Path) -> int:
+  """Returns on how many examples the run was trained; 0: not recorded."""
+  file = place / 'classes.json'
+  if read_classes(place) is None:
+    return 0
+  return int(json.loads(file.read_text()).get('train_examples', 0))
 
 
 def versions() -> dict[str, Any]:

@@ -12,12 +12,14 @@ set, as Figure 6; runs with an augmentation are points of another kind.
 Needs pip install matplotlib. The label of a curve is its directory's name.
 """
 
+import errno
 import json
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from runtime import storage
+from runtime import run_log, storage
 from tools import usage
 
 
@@ -37,8 +39,10 @@ def read(workdir: str, metric: str) -> tuple[list[int], list[float]]:
     FileNotFoundError: no metrics.jsonl there.
     ValueError: no line of it has the metric; names those that it has.
   """
-  lines = (storage.path(workdir) / 'metrics.jsonl').read_text().splitlines()
-  rows = [json.loads(line) for line in lines]
+  file = storage.path(workdir) / 'metrics.jsonl'
+  if not file.exists():
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
+  rows, _ = run_log.read_lines(file)
   found = [(row['step'], row[metric]) for row in rows if metric in row]
   if not found:
     known = sorted({name for row in rows for name in row} - {'step'})

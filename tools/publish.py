@@ -19,7 +19,7 @@ import jax
 from configs import default
 from errors import UserError
 from evaluation import networks
-from runtime import storage
+from runtime import run_log, storage
 from runtime import workdir as workdir_lib
 from tools import usage
 from zoo import weights
@@ -42,8 +42,8 @@ def read(workdir: str) -> dict[str, Any]:
     raise UserError(
       f'--workdir {workdir} holds no run: no checkpoint, no names'
     )
-  lines = (place / 'metrics.jsonl').read_text().splitlines()
-  evaluations = [v for line in lines if 'eval/count' in (v := json.loads(line))]
+  lines, _ = run_log.read_lines(place / 'metrics.jsonl')
+  evaluations = [line for line in lines if 'eval/count' in line]
   step = int(steps[-1])
   if not evaluations or evaluations[-1]['step'] != step:
     raise UserError(
@@ -54,7 +54,7 @@ def read(workdir: str) -> dict[str, Any]:
   return {
     'config': json.loads((place / 'config.json').read_text()),
     'classes': {'class_names': classes[0], 'image_shape': classes[1]},
-    'metrics': lines,
+    'metrics': [json.dumps(line) for line in lines],
     'evaluation': evaluations[-1],
     'start': json.loads(starts[-1]),
     'workdir': workdir,
@@ -76,7 +76,7 @@ def publish(workdir: str, out: str) -> list[pathlib.Path]:
   config = default.get_config()
   config.eval.members = workdir
   names = run['classes']['class_names']
-  (network,) = networks.members(config, len(names))
+  (network,) = networks.members(config, names)
   folder.mkdir(parents=True)
   weights.save(str(file), network.variables)
   digest = hashlib.sha256(file.read_bytes()).hexdigest()

@@ -15,11 +15,12 @@ from evaluation import exact, runs
 from experiment import Experiment
 from runtime import checkpoints
 from runtime.preemption import PreemptedError, Preemption
+from runtime.progress import Progress
 from runtime.run_log import FIRST_LOSS, Clock, RunLog
 from training import curvature
 from training.divergence import Watch
 from training.state import TrainState
-from training.statistics import recompute_statistics
+from training.statistics import batches_of, recompute_statistics
 from training.tally import Tally
 from training.train_step import make_train_step
 
@@ -217,6 +218,8 @@ class Loop:
         state, result = self._evaluated(state, step)
       except PreemptedError:
         stop = True
+      except UserError as error:  # of a test image
+        raise self._kept(error, state, step) from error
       else:
         wrong = self.watch.error(
           result['top1_error'], best['eval/top1_error'] if best else None
@@ -238,20 +241,49 @@ class Loop:
       )
     return state
 
+  def _kept(self, error, state, step):
+    """Saves the steps before an evaluation that fails; returns its error."""
+    if jax.process_count() > 1:  # the others wait for this one, not in a save
+      return error
+    if step not in self.store.steps():
+      self.log.flush()
+      self.store.save(step, state, None, self.tally.sums)
+      self.store.wait()
+    return UserError(
+      f'{error}. Step {step} is saved: the same command continues from it'
+    )
+
   def _evaluated(self, state, step):
     if step == self.experiment.steps:
-      state = recompute_statistics(
-        self.experiment, state, self.preemption.watch
-      )
+      state = self._with_statistics(state)
     result = self._evaluate(state, step)
     opt_state = self.experiment.rate.observe(
       state.opt_state, result['top1_error']
     )
     return state._replace(opt_state=opt_state), result
 
+  def _with_statistics(self, state):
+    count = batches_of(self.experiment)
+    if not count or 'batch_stats' not in state.model_state:
+      return state
+    self.log.say(f'statistics of batch normalisation over {count} batches')
+
+    def watch(batches):
+      size = self.config.train.batch_size
+      with Progress(count * size, quiet=jax.process_index() != 0) as progress:
+        for batch in self.preemption.watch(batches):
+          yield batch
+          progress.add(size)
+
+    return recompute_statistics(self.experiment, state, watch)
+
   def _evaluate(self, state, step):
+    shown = runs.shown(self.experiment)
     result = runs.evaluate(
-      self.experiment, self.eval_step, state.variables, self.preemption.watch
+      self.experiment,
+      self.eval_step,
+      state.variables,
+      lambda batches: self.preemption.watch(shown(batches)),
     )
     if (self.log.last_eval or {}).get('step') == step:
       return result  # a kill came between this line and the checkpoint

@@ -10,6 +10,18 @@ from experiment import Experiment
 from training.state import TrainState
 from zoo.batch_norm import MOMENTUM
 
+_PASSES = 2
+
+
+def batches_of(experiment: Experiment) -> int:
+  """Returns `train.statistics_batches`, but at most two passes over the data.
+
+  Beyond that a small data set says nothing new, and takes its time.
+  """
+  train = experiment.config.train
+  passes = -(-_PASSES * len(experiment.train_source) // train.batch_size)
+  return min(train.statistics_batches, passes)
+
 
 def recompute_statistics(
   experiment: Experiment, state: TrainState, watch: Callable = iter
@@ -18,13 +30,12 @@ def recompute_statistics(
 
   As ResNet's authors did after training (KaimingHe/deep-residual-networks,
   "statistics computed on a sufficiently large training batch"), over the first
-  `train.statistics_batches` batches; 0 changes nothing. `watch` passes the
-  batches on, and may raise to stop.
+  `batches_of` batches; 0 changes nothing. `watch` passes the batches on, and
+  may raise to stop.
   """
-  count = experiment.config.train.statistics_batches
+  config, count = experiment.config, batches_of(experiment)
   if not count or 'batch_stats' not in state.model_state:
     return state
-  config = experiment.config
 
   @jax.jit
   def of_batch(variables, batch, step):

@@ -33,10 +33,10 @@ class BatchNorm(nn.Module):
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """[N, H, W, C] -> [N, H, W, C]. Raises ValueError for half a group."""
     shape = x.shape[-1:]
-    mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
-    var = self.variable('batch_stats', 'var', jnp.ones, shape)
-    scale = self.param('scale', nn.initializers.ones, shape)
-    offset = self.param('bias', nn.initializers.zeros, shape)
+    mean = self.variable('batch_stats', 'mean', jnp.zeros, shape, jnp.float32)
+    var = self.variable('batch_stats', 'var', jnp.ones, shape, jnp.float32)
+    scale = self.param('scale', nn.initializers.ones, shape, jnp.float32)
+    offset = self.param('bias', nn.initializers.zeros, shape, jnp.float32)
     if not train:
       factor = scale * lax.rsqrt(var.value + self.epsilon)
       return (x * factor + (offset - mean.value * factor)).astype(self.dtype)

@@ -186,7 +186,9 @@ def uniform_within(bound) -> Callable[..., jax.Array]:
   """Initialiser: uniform in +-bound, which broadcasts to the shape."""
 
   def init(key, shape, dtype=jnp.float32):
-    return jax.random.uniform(key, shape, dtype, -1.0, 1.0) * bound
+    return jax.random.uniform(key, shape, dtype, -1.0, 1.0) * jnp.asarray(
+      bound, dtype
+    )
 
   return init
 
@@ -252,7 +254,7 @@ class Conv(Layer):
     """[N, H, W, I] -> [N, H', W', features]."""
     ins = x.shape[-1] // self.groups
     shape = (self.size, self.size, ins, self.features)
-    kernel = self.param('kernel', self.kernel_init, shape)
+    kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
     x = conv2d(
       x.astype(self.dtype),
       kernel.astype(self.dtype),
@@ -262,7 +264,7 @@ class Conv(Layer):
     )
     if self.use_bias:
       init = nn.initializers.constant(self.bias_init)
-      bias = self.param('bias', init, (self.features,))
+      bias = self.param('bias', init, (self.features,), jnp.float32)
       x += bias.astype(self.dtype)
     return x
 

@@ -147,8 +147,8 @@ class _Affine(layers.Layer):
     bias_init = nn.initializers.zeros
     if start.bias:
       bias_init = start.uniform(row.bias_fan_in)
-    kernel = self.param('kernel', kernel_init, row.kernel)
-    bias = self.param('bias', bias_init, (row.outputs,))
+    kernel = self.param('kernel', kernel_init, row.kernel, jnp.float32)
+    bias = self.param('bias', bias_init, (row.outputs,), jnp.float32)
     kernel, bias = kernel.astype(self.dtype), bias.astype(self.dtype)
     return row.op(x, kernel) + bias
 
@@ -262,8 +262,9 @@ class _Conv(layers.Layer):
   @nn.compact
   def __call__(self, x):
     shape = (self.size, self.size, x.shape[-1], self.features)
-    kernel = self.param('kernel', nn.initializers.lecun_normal(), shape)
-    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    init, zeros = nn.initializers.lecun_normal(), nn.initializers.zeros
+    kernel = self.param('kernel', init, shape, jnp.float32)
+    bias = self.param('bias', zeros, (self.features,), jnp.float32)
     return layers.conv2d(x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
 
 

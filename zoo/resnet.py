@@ -77,7 +77,7 @@ class ConvNorm(layers.Layer):
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """[N, H, W, I] -> [N, H', W', features]."""
     shape = (self.size, self.size, x.shape[-1], self.features)
-    kernel = self.param('kernel', layers.he_normal, shape)
+    kernel = self.param('kernel', layers.he_normal, shape, jnp.float32)
     kernel = kernel.astype(self.dtype)
     x = layers.conv2d(x, kernel, self.stride, pad(self.size // 2))
     return BatchNorm(self.group, dtype=self.dtype, name='bn')(x, train)

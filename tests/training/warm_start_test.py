@@ -12,6 +12,7 @@ from errors import UserError
 from runtime import checkpoints
 from training import warm_start
 from training.state import abstract_state, create_state
+from training.statistics import batches_of
 from zoo import weights
 
 
@@ -89,3 +90,16 @@ def test_statistics_are_means_over_batches(tmp_path):
   np.testing.assert_allclose(
     found['mean'], maps.mean((0, 1, 2)), rtol=1e-3, atol=1e-2
   )
+
+
+def test_a_small_data_set_is_passed_over_twice_at_most():
+  """ResNet's 200 batches would be 33 passes over 96 images."""
+  config = resnet_cifar.get_config('smoke,data=fake')
+  config.data.options.update(shape=(8, 8, 3), examples=96)
+  config.data.image_size = 8
+  config.train.batch_size = 16
+  config.train.statistics_batches = 200
+  experiment = experiment_lib.create_experiment(config)
+  assert batches_of(experiment) == 12
+  config.train.statistics_batches = 5
+  assert batches_of(experiment_lib.create_experiment(config)) == 5
