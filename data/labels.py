@@ -166,9 +166,9 @@ def _by_name(path, rows, known, numbers):
     if not text:
       raise UserError(f"{path}, line {line}: '{cells[0]}' has no class")
     found.append((line, candidates[0], text))
-  numbers = _numbers(path, [(line, text) for line, _, text in found], numbers)
+  column = _numbers(path, [(line, text) for line, _, text in found], numbers)
   labels: dict[str, int] = {}
-  for (line, image, _), label in zip(found, numbers):
+  for (line, image, _), label in zip(found, column):
     if labels.setdefault(image, label) != label:
       raise UserError(f"{path}, line {line}: '{image}' has two classes")
   return labels
@@ -180,7 +180,8 @@ def _may_be_class(text, numbers):
 
 
 def _is_number(text):
-  return text.isascii() and text.isdecimal()
+  # int() has limits: of the length, and none of the script.
+  return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 def _without_boxes(text, numbers):
@@ -211,8 +212,8 @@ def _numbers(path, column, numbers):
   if pair := _out_of_order(numbers):
     raise UserError(
       f"{path}, line {line}: '{text}' may be the number of two classes, as "
-      f"'{pair[0]}' and '{pair[1]}' sort differently by letters and by "
-      'numbers: write the names of the folders'
+      f"'{pair[0]}' and '{pair[1]}' are sorted in more than one way: write the "
+      'names of the folders'
     )
   return [int(text) for _, text in column]
 
@@ -236,17 +237,18 @@ def _by_order(path, column, images, numbers):
   if pair := _out_of_order(images):
     raise UserError(
       f"{path} has one column, in the order of the images, but '{pair[0]}' and "
-      f"'{pair[1]}' sort differently by letters and by numbers: write 'NAME "
-      "CLASS' lines, or pad the names' numbers with zeros"
+      f"'{pair[1]}' are sorted in more than one way: write 'NAME CLASS' lines, "
+      "or pad the names' numbers with zeros"
     )
   order = sorted(images, key=nfc)
   return {image: numbers[text] for image, text in zip(order, column)}
 
 
 def _out_of_order(names):
-  """Returns two neighbours that people and programs sort differently.
+  """Returns two names that programs sort differently; None: all agree.
 
-  By letters '10' comes before '2', and 'B' before 'a'; None where all agree.
+  By characters '10' comes before '2', 'B' before 'a', and 'i-1.jpg' before
+  'i.jpg'; file managers have it the other way.
   """
 
   def natural(name):
@@ -255,8 +257,6 @@ def _out_of_order(names):
     # Every second part is a number.
     return [int(p) if i % 2 else p for i, p in enumerate(parts)], extension
 
-  by_letters = sorted(map(nfc, names))
-  for pair in zip(by_letters, sorted(by_letters, key=natural)):
-    if pair[0] != pair[1]:
-      return pair
-  return None
+  plain = sorted(map(nfc, names))
+  pairs = zip(plain, sorted(plain, key=natural))
+  return next((pair for pair in pairs if pair[0] != pair[1]), None)
