@@ -7,7 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 import config_lib
-from data import mean_image
+from data import mean_image, photos
 from errors import DISK_FULL, UserError
 from evaluation import networks, protocols, runs
 from experiment import (
@@ -169,7 +169,18 @@ def _open_log(experiment, place, state):
   log = RunLog(place, step, experiment.steps, batch_size, writes=main)
   log.say(f'workdir     {place}')
   log.say(f'start       {_describe(experiment, state)}')
+  for note in _data_notes(experiment):
+    log.say(note)
   return log
+
+
+def _data_notes(experiment):
+  splits = {'train': experiment.train_source, 'test': experiment.eval_source}
+  return [
+    f'data        {split}: {note}'
+    for split, source in splits.items()
+    for note in photos.notes(source)
+  ]
 
 
 def _describe(experiment, state):
@@ -209,5 +220,8 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
     path, record[0], 'Evaluate on data of the same classes'
   )
   experiment = create_experiment(config, trained=trained)
+  if jax.process_index() == 0:
+    for note in _data_notes(experiment):
+      print(note)
   variables = warm_start.load_variables(experiment, path)
   return runs.by_protocols(experiment, variables, path, place)

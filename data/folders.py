@@ -1,27 +1,23 @@
 """A folder of photographs, in the layouts that people have.
 
-    DIR/train/CLASS/NAME.jpg          .jpg, .jpeg, .png, in any case
-    DIR/val/CLASS/NAME.jpg            or all of them in DIR/val, with a file of
-    DIR/val.txt                       labels, see `_LABEL_FILES`
+    DIR/train/CLASS/NAME.jpg          what `listing` reads, in any case
+    DIR/val/CLASS/NAME.jpg            or all of them in DIR/val, with a list of
+    DIR/val.txt                       labels, see `_LABEL_FILES` and `labels`
 
-Classes are the folders of DIR/train, sorted. A file of labels has a line an
-image, 'NAME CLASS' with a comma, a tab or spaces between; the extension of the
-name may be missing, more columns are ignored and so is a first line of titles
-(Kaggle's LOC_val_solution.csv). The class is a folder's name or its number,
-from 0. Or it has one column, of classes, in the order of the sorted names.
+Classes are the folders of DIR/train, sorted. Folders in a class are not read.
+What is left out is counted, and `notes` says it.
 """
 
 import itertools
-import os
 import pathlib
-import re
 
 import numpy as np
 
+from data import labels as labels_lib
+from data import listing
 from data.photos import Photo
 from errors import UserError, closest
 
-_EXTENSIONS = ('.jpg', '.jpeg', '.png')
 _LABEL_FILES = (
   'val.txt',
   'val.csv',
@@ -31,16 +27,32 @@ _LABEL_FILES = (
   'labels.csv',
   'LOC_val_solution.csv',
 )
+# What other programs call the folders of the two splits.
+_USUAL = {
+  'train_folder': ('train', 'training', 'train_set', 'training_set'),
+  'test_folder': (
+    'val', 'valid', 'validation', 'test', 'testing', 'test_set', 'eval',
+  ),
+}  # fmt: skip
 
 
 class _Folder:
-  """Files and their labels."""
+  """Files and their labels; `notes` is what a person should know of them."""
 
-  def __init__(self, root, names, labels, class_names):
+  def __init__(self, root, names, labels, class_names, notes):
     self._root, self._names = root, names
     self._labels = np.asarray(labels, np.int32)
     self.class_names = tuple(class_names)
     self.num_classes = len(self.class_names)
+    missing = np.flatnonzero(self.count_classes() == 0)
+    if missing.size:
+      absent = listing.shown([self.class_names[i] for i in missing])
+      notes = [
+        *notes,
+        f'no photographs of {missing.size:,} of {self.num_classes:,} classes: '
+        f'{absent}',
+      ]
+    self.notes = tuple(notes)
 
   def __len__(self):
     return len(self._names)
@@ -83,73 +95,131 @@ def folder(
   root = pathlib.Path(directory).expanduser()
   if not directory or not root.is_dir():
     raise UserError(f"data.dir '{directory}' is not a directory")
-  classes = _subfolders(root / train_folder)
-  if not classes:
-    raise UserError(
-      f'{root / train_folder} has no folders: photographs belong into '
-      f'{train_folder}/CLASS/NAME.jpg'
-    )
+  _check_layout(root, train_folder, test_folder)
+  found = listing.of(root / train_folder)
+  classes = _classes(root / train_folder, found)
   if split == 'train':
-    return _by_class(root, train_folder, classes, classes)
-  present = _subfolders(root / test_folder)
-  if present:
-    return _by_class(root, test_folder, present, classes)
-  return _flat(root, test_folder, classes, labels)
+    return _by_class(root, train_folder, found, classes)
+  found = listing.of(root / test_folder)
+  if not found.folders:
+    return _flat(root, test_folder, found, classes, labels)
+  if labels:
+    raise UserError(
+      f"data.options.labels '{labels}' is for photographs without folders, but "
+      f'{root / test_folder} has {listing.shown(found.folders)}'
+    )
+  return _by_class(root, test_folder, found, classes)
 
 
-def _entries(place):
-  try:
-    with os.scandir(place) as entries:
-      return [e for e in entries if not e.name.startswith('.')]
-  except OSError as error:
-    raise UserError(f'{place} cannot be listed: {error.strerror}') from None
+def _check_layout(root, train_folder, test_folder):
+  """Refuses a folder above or below the right one, or without a split."""
+  parts = {'train_folder': train_folder, 'test_folder': test_folder}
+  missing = {k: v for k, v in parts.items() if not (root / v).is_dir()}
+  if not missing:
+    return
+  found = listing.of(root)
+  there = [f'folders {listing.shown(found.folders)}'] if found.folders else []
+  if found.photos:
+    there.append(f'{len(found.photos):,} photographs')
+  raise UserError(
+    f"data.dir '{root}' has no {' and no '.join(missing.values())}: "
+    f'{train_folder}/CLASS/NAME.jpg and {test_folder}/CLASS/NAME.jpg are '
+    f'expected there, and it holds {" and ".join(there) or "no photographs"}.'
+    f'{_way_out(root, found.folders, parts, missing)}'
+  )
 
 
-def _subfolders(place):
-  return sorted(e.name for e in _entries(place) if e.is_dir())
+def _way_out(root, folders, parts, missing):
+  if len(missing) == len(parts):
+    above = root.resolve().parents[:2]
+    for place in (*(root / name for name in folders), *above):
+      if (place / parts['train_folder']).is_dir():
+        return f' Set --config.data.dir={place}'
+  flags = []
+  for field in missing:
+    for name in folders:
+      if name.lower() in _USUAL[field]:
+        flags.append(f'--config.data.options.{field}={name}')
+        break
+  if not flags and len(missing) < len(parts):
+    return f' For another name: --config.data.options.{field}=NAME'
+  return f' Set {" ".join(flags)}' if flags else ''
 
 
-def _images(place):
-  names = (e.name for e in _entries(place))
-  return sorted(n for n in names if n.lower().endswith(_EXTENSIONS))
+def _classes(place, found):
+  """Returns the names of the classes, sorted."""
+  names = [listing.nfc(name) for name in found.folders]
+  if not names:
+    raise UserError(
+      f'{place} has no folders of classes, but {len(found.photos):,} '
+      f'photographs: they belong into {place.name}/CLASS/NAME.jpg'
+    )
+  if len(names) == 1:
+    inside = listing.of(place / found.folders[0]).folders
+    raise UserError(
+      f"{place} has one folder only, '{names[0]}'"
+      + (f', and {listing.shown(inside)} in it' if inside else '')
+      + f': {place.name}/CLASS/NAME.jpg is expected, and two classes or more'
+    )
+  for name, following in itertools.pairwise(names):
+    if name == following:
+      raise UserError(
+        f"{place} has two folders '{name}', in two forms of Unicode: merge them"
+      )
+  return names
 
 
-def _by_class(root, part, present, classes):
+def _by_class(root, part, found, classes):
   numbers = {name: i for i, name in enumerate(classes)}
-  names, labels = [], []
-  for name in present:
-    if name not in numbers:
+  names, labels, empty = [], [], []
+  left_out = found.left_out
+  left_out.files['beside the folders of classes'] += len(found.photos)
+  for name in found.folders:
+    if (number := numbers.get(listing.nfc(name))) is None:
       raise UserError(
         f"{root / part / name}: '{name}' is no class of the training split."
         f'{closest(name, classes[:1000])}'
       )
-    images = _images(root / part / name)
-    names += [f'{part}/{name}/{image}' for image in images]
-    labels += [numbers[name]] * len(images)
-  return _checked(root, part, names, labels, classes)
-
-
-def _checked(root, part, names, labels, classes):
-  if not names:
-    raise UserError(
-      f'{root / part} holds no photographs ({", ".join(_EXTENSIONS)})'
+    inside = listing.of(root / part / name)
+    below = sum(
+      listing.count_below(root / part / name / f) for f in inside.folders
     )
-  return _Folder(root, names, labels, classes)
-
-
-def _flat(root, part, classes, file):
-  images = _images(root / part)
-  if not images:
+    inside.left_out.files['in folders within classes'] += below
+    if not inside.photos:
+      empty.append(f'{name} ({inside.left_out or "empty"})')
+    left_out.add(inside.left_out)
+    names += [f'{part}/{name}/{image}' for image in inside.photos]
+    labels += [number] * len(inside.photos)
+  if empty:
     raise UserError(
-      f'{root / part} holds neither folders of classes nor photographs'
+      f'{root / part}: classes without photographs: {listing.shown(empty)}. '
+      'Convert or move them, or remove the folder; what is read lies right in '
+      f'the folder of its class and is {", ".join(listing.EXTENSIONS)}'
+    )
+  return _Folder(root, names, labels, classes, _left_out(left_out))
+
+
+def _left_out(left_out):
+  return [f'left out {left_out}'] if left_out else []
+
+
+def _flat(root, part, found, classes, file):
+  if not found.photos:
+    raise UserError(
+      f'{root / part} holds neither folders of classes nor photographs, but '
+      f'{found.left_out or "nothing"}'
     )
   path = _find_labels(root, part, file)
-  label_of = _read_labels(path, images, classes)
-  for image in images:
+  if path.parent == root / part:
+    found.left_out.files[path.suffix.lower()] -= 1
+  label_of = labels_lib.read(path, found.photos, classes)
+  for image in found.photos:
     if image not in label_of:
       raise UserError(f'{path} has no label for {part}/{image}')
-  names = [f'{part}/{image}' for image in images]
-  return _checked(root, part, names, [label_of[i] for i in images], classes)
+  names = [f'{part}/{image}' for image in found.photos]
+  labels = [label_of[image] for image in found.photos]
+  notes = [f'labels from {path}', *_left_out(found.left_out)]
+  return _Folder(root, names, labels, classes, notes)
 
 
 def _find_labels(root, part, file):
@@ -163,61 +233,4 @@ def _find_labels(root, part, file):
   raise UserError(
     f'{root / part} has no folders of classes, and there is no file of labels '
     f'({", ".join(_LABEL_FILES)}): set data.options.labels'
-  )
-
-
-def _read_labels(path, images, classes):
-  """Returns the class number by the name of the image."""
-  rows = [
-    re.split(r'[,;\s]+', line.strip())
-    for line in path.read_text().splitlines()
-    if line.strip()
-  ]
-  numbers = {name: i for i, name in enumerate(classes)}
-  if rows and all(len(row) == 1 for row in rows):
-    return _by_order(path, [row[0] for row in rows], images, numbers)
-  of_stem = {pathlib.PurePath(i).stem: i for i in images}
-  labels: dict[str, int] = {}
-  known = {*images, *of_stem}
-  for line, row in enumerate(rows, 1):
-    name = pathlib.PurePath(row[0]).name
-    if name not in known:
-      if line == 1:  # titles
-        continue
-      raise UserError(f"{path}, line {line}: there is no image '{row[0]}'")
-    if len(row) < 2:
-      raise UserError(f"{path}, line {line}: '{row[0]}' has no class")
-    image = of_stem.get(name, name)
-    label = _class_number(path, line, row[1], numbers)
-    if labels.setdefault(image, label) != label:
-      raise UserError(f"{path}, line {line}: '{row[0]}' has two classes")
-  return labels
-
-
-def _by_order(path, column, images, numbers):
-  if len(column) != len(images):
-    raise UserError(
-      f'{path} has {len(column)} labels in one column, but there are '
-      f'{len(images)} images'
-    )
-  if column[0] not in numbers:
-    # The development kit's ground truth counts classes in an order of its own.
-    raise UserError(
-      f"{path} has one column, and '{column[0]}' is no class: write 'NAME "
-      "CLASS' lines, or the names of the classes in the order of the images"
-    )
-  return {
-    image: _class_number(path, line, name, numbers)
-    for line, (image, name) in enumerate(zip(sorted(images), column), 1)
-  }
-
-
-def _class_number(path, line, text, numbers):
-  if text in numbers:
-    return numbers[text]
-  if text.isdecimal() and int(text) < len(numbers):
-    return int(text)
-  raise UserError(
-    f"{path}, line {line}: '{text}' is neither a class nor a number below "
-    f'{len(numbers)}'
   )

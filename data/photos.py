@@ -47,6 +47,14 @@ class Photos(Protocol):
     ...
 
 
+def notes(split: Any) -> tuple[str, ...]:
+  """Returns what a person should know of photographs or a source.
+
+  As what a folder has that is not read. Most have no `notes`.
+  """
+  return tuple(getattr(split, 'notes', ()))
+
+
 class _TfdsPhotos:
   """A split of TFDS with encoded images, as its ImageNet."""
 
@@ -197,6 +205,7 @@ class Cropped:
     self._replaced: list[str] = []  # keys since the last report
     self.num_classes = photos.num_classes
     self.class_names = photos.class_names
+    self.notes = notes(photos)
     self.image_shape = (size, size, 3)
 
   def __len__(self):

@@ -90,6 +90,7 @@ class _Renumbered:
 
   def __init__(self, source, class_names):
     self._source = source
+    self.notes = photos.notes(source)
     number = {name: i for i, name in enumerate(class_names)}
     self._new = np.array([number[n] for n in source.class_names], np.int32)
     self.class_names = tuple(class_names)

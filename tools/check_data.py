@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 import config_lib
 import experiment
-from data import sources
+from data import photos, sources
 from errors import UserError
 from tools import command
 
@@ -48,6 +48,7 @@ def describe(source: sources.Source, split: str) -> str:
     f'{shape}; {len(sample["label"])} decoded, {rate:,.0f} images/s in one '
     'thread'
   ]
+  lines += [f'      {note}' for note in photos.notes(source)]
   if (counts := source.count_classes()) is None:
     lines.append('      sizes of classes are not known without reading all')
     return '\n'.join(lines)
@@ -56,8 +57,6 @@ def describe(source: sources.Source, split: str) -> str:
     f'      smallest class {source.class_names[low]} ({counts[low]:,}), '
     f'largest {source.class_names[high]} ({counts[high]:,})'
   )
-  if empty := int((counts == 0).sum()):
-    lines.append(f'      MISSING: {empty:,} classes have no images')
   return '\n'.join(lines)
 
 

@@ -17,7 +17,7 @@ import sys
 from absl import flags
 from ml_collections import ConfigDict
 
-from data import crops
+from data import crops, listing
 from errors import UserError, one_line
 from evaluation import inference, protocols
 from runtime import command_line, compile_cache
@@ -25,7 +25,6 @@ from tools import command
 
 _PROTOCOL = flags.DEFINE_string('protocol', '', 'see evaluation/protocols.py')
 _JSON = flags.DEFINE_bool('json', False, 'an object a line, for programs')
-_EXTENSIONS = ('.jpg', '.jpeg', '.png')
 _TOP = 5
 
 
@@ -45,14 +44,15 @@ def read_files(arguments: list[str]) -> dict[str, bytes]:
     path = pathlib.Path(argument).expanduser()
     paths = [path]
     if path.is_dir():
-      paths = sorted(
-        p for p in path.iterdir() if p.suffix.lower() in _EXTENSIONS
-      )
+      there = listing.of(path)
+      paths = [path / name for name in there.photos]
       if not paths:
         raise UserError(
-          f'{path} holds no images ({", ".join(_EXTENSIONS)}); folders in it '
-          'are not searched'
+          f'{path} holds no images ({", ".join(listing.EXTENSIONS)}); folders '
+          'in it are not searched'
         )
+      if there.left_out:
+        print(f'{path}: left out {there.left_out}', file=sys.stderr)
     for file in paths:
       try:
         found[str(file)] = file.read_bytes()

@@ -78,8 +78,9 @@ def flat(root):
     ('val/labels.csv', 'file,class\n2_1.jpg,class1\n0_0.jpg,class2\n'
      '0_1.jpg,class1\n1_0.jpg,class0\n1_1.jpg,class0\n2_0.jpg,class2\n'),
     ('LOC_val_solution.csv', 'ImageId,PredictionString\n'
-     '0_0,class2 1 2 3 4\n0_1,class1 1 2 3 4\n1_0,class0 1 2 3 4 class0 5\n'
-     '1_1,class0 9\n2_0,class2 9\n2_1,class1 9\n'),
+     '0_0,class2 1 2 3 4\n0_1,class1 1 2 3 4\n'
+     '1_0,class0 1 2 3 4 class0 5 6 7 8\n'
+     '1_1,class0 9 9 9 9 \n2_0,class2 9 9 9 9\n2_1,class1 9 9 9 9\n'),
     ('val_labels.txt', 'class2\nclass1\nclass0\nclass0\nclass2\nclass1\n'),
   ],
 )  # fmt: skip
@@ -117,7 +118,7 @@ def test_bad_folders_are_named(root):
       sources.create('folder', split, str(directory), **options)
 
   refused("data.dir '/no/such' is not", directory='/no/such')
-  refused('cannot be listed', directory=root / 'train')
+  refused('no train and no val', directory=root / 'train')
   refused('has no folders', directory=root, train_folder='train/class0')
   (root / 'val/clas1').mkdir()
   refused("'clas1' is no class .*Did you mean 'class1'")
@@ -228,11 +229,19 @@ def test_a_run_says_what_was_replaced_and_evaluation_takes_no_replacement(
   root, tmp_path_factory, capsys
 ):
   damage(root, 'train/class1/1_0.jpg')
+  (root / 'train/class1/1_4.heic').write_bytes(b'')
+  (root / 'val/class2/2_2.heic').write_bytes(b'')
   config = config_of(root, data__on_error='skip', train__steps=3)
   workdir = tmp_path_factory.mktemp('run')
   result = train_lib.train_and_evaluate(config, str(workdir))
   assert result['eval/count'] == 6
   said = capsys.readouterr().out
+  left_out = [
+    f'data        {split}: left out 1 file: 1 .heic\n'
+    for split in ('train', 'test')
+  ]
+  assert 'images), 3 steps of 16' in said
+  assert all(line in said for line in left_out)
   assert 'replaced by the next one: train/class1/1_0.jpg (index 4)' in said
   lines = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
   counts = [line.get('time/replaced_photographs', 0) for line in lines]
@@ -241,6 +250,8 @@ def test_a_run_says_what_was_replaced_and_evaluation_takes_no_replacement(
   damage(root, 'val/class1/1_0.jpg')
   with pytest.raises(UserError, match=r'val/class1/1_0.jpg \(index 2\)'):
     train_lib.evaluate_only(config, str(workdir))
+  said = capsys.readouterr().out
+  assert all(line in said for line in left_out)
 
 
 @pytest.mark.slow

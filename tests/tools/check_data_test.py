@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import make_config
-from photographs import jpeg, make_folder
+from photographs import encode, jpeg, make_folder, pixels
 
 import experiment
 from errors import UserError
@@ -27,12 +27,15 @@ def test_says_what_is_there_and_what_is_missing(config, tmp_path, capsys):
   train = tmp_path / 'data' / 'train'
   (train / 'class2' / 'more.jpg').write_bytes(jpeg(1))
   (train / 'class3').mkdir()
+  (train / 'class3' / 'photo.webp').write_bytes(encode(pixels(2), 'WEBP'))
+  (train / 'class3' / 'photo.heic').write_bytes(b'')
   check_data.check(config, '')
   said = capsys.readouterr().out
-  assert 'train 13 images, 4 classes, 70x70x3; 13 decoded' in said
-  assert 'smallest class class3 (0), largest class2 (5)' in said
-  assert 'MISSING: 1 classes have no images' in said
+  assert 'train 14 images, 4 classes, 70x70x3; 14 decoded' in said
+  assert '      left out 1 file: 1 .heic\n' in said
+  assert 'smallest class class3 (1), largest class2 (5)' in said
   assert 'test  6 images' in said
+  assert '      no photographs of 1 of 4 classes: class3\n' in said
 
 
 def test_names_a_damaged_photograph(config, tmp_path):

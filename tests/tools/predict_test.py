@@ -105,6 +105,16 @@ def test_the_tool_names_what_it_cannot_read_and_goes_on(trained, tmp_path):
   assert result.stderr.decode().startswith('error: no config field')
 
 
+def test_what_a_folder_has_beside_images_is_said(tmp_path, capsys):
+  for name in ('b.webp', 'a.JPG', 'c.heic', '._a.jpg'):
+    (tmp_path / name).write_bytes(b'')
+  (tmp_path / 'folder.jpg').mkdir()
+  found = predict.read_files([str(tmp_path)])
+  assert list(found) == [str(tmp_path / name) for name in ('a.JPG', 'b.webp')]
+  said = capsys.readouterr().err
+  assert said == f'{tmp_path}: left out 2 files: 1 .heic, 1 hidden\n'
+
+
 @pytest.mark.slow
 def test_what_cannot_work_is_one_clear_line(trained, tmp_path):
   workdir, _ = trained
