@@ -36,6 +36,7 @@ _IDENTITY = (
   'model.', 'optimizer.name', 'data.name', 'data.image_size',
   'train.batch_size',
 )  # fmt: skip
+_FIRST_VALUES = ('model.init',)  # of no matter once there are checkpoints
 _PACKAGES = (
   'jax',
   'jaxlib',
@@ -105,7 +106,11 @@ def check_owner(
     for name in sorted(old.keys() | new.keys())
     if old.get(name, 'nothing') != new.get(name, 'nothing')
   }
-  other = {k: v for k, v in differing.items() if k.startswith(_IDENTITY)}
+  other = {
+    k: v
+    for k, v in differing.items()
+    if k.startswith(_IDENTITY) and not k.startswith(_FIRST_VALUES)
+  }
   if other and is_begun(place):
     fields = ', '.join(
       f'{k}: {a} there, {b} here' for k, (a, b) in other.items()
