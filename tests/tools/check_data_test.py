@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import make_config
-from photographs import jpeg, make_folder
+from photographs import encode, jpeg, make_folder
 
 import experiment
 from errors import UserError
@@ -39,6 +39,13 @@ def test_names_a_damaged_photograph(config, tmp_path):
   file = tmp_path / 'data/val/class1/1_1.jpg'
   file.write_bytes(file.read_bytes()[:500])
   with pytest.raises(UserError, match=r'val/class1/1_1.jpg \(index 3\)'):
+    check_data.check(config, '')
+
+
+def test_names_a_photograph_of_a_shape_that_none_has(config, tmp_path):
+  line = encode(np.zeros((1, 4000, 3), np.uint8), 'PNG')
+  (tmp_path / 'data/train/class1/line.png').write_bytes(line)
+  with pytest.raises(UserError, match=r'class1/line.png .* 4000 x 1 pixels'):
     check_data.check(config, '')
 
 
