@@ -74,8 +74,8 @@ def image_size(encoded: bytes, upright: bool = False) -> tuple[int, int]:
   """
   if is_jpeg(encoded):
     height, width, _ = jpeg_header(encoded)
-    turned = upright and orientation(encoded) > 4
-    return (width, height) if turned else (height, width)
+    lies = upright and orientation(encoded) > 4
+    return (width, height) if lies else (height, width)
   if not upright and (size := _size_in_header(encoded)):
     return size
   return decode(encoded, upright=upright).shape[:2]
