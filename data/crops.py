@@ -21,8 +21,7 @@ Bilinear looks at two pixels a side and so blurs too little where an image
 shrinks to less than half. It never does: such an image is decoded at half its
 size or less (1/2, 3/8, 1/4, 1/8), where libjpeg leaves out the high frequencies
 of every block. Those pixels differ a little from the full image's, averaged.
-Photographs of ImageNet's usual 500x375 are not touched by this. A position in
-EXIF is ignored, as the papers' tools do.
+Photographs of ImageNet's usual 500x375 are not touched by this.
 
 A comment gives a paper's section where a number is from a paper.
 """
@@ -33,8 +32,8 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-import simplejpeg
 
+from data.decoding import decode, image_size
 from errors import UserError, closest, select
 
 # Threads are Grain's: one a batch. OpenCV's own would take turns with them.
@@ -53,77 +52,6 @@ RESIZES = ('bilinear', 'area', 'warp')
 _TRIES = 10  # for a crop of a drawn shape to fit into the image
 
 
-def image_size(encoded: bytes) -> tuple[int, int]:
-  """Returns (height, width), without decoding if it is a JPEG.
-
-  Raises:
-    ValueError: it is no image.
-  """
-  if _is_jpeg(encoded):
-    return simplejpeg.decode_jpeg_header(encoded)[:2]
-  return decode(encoded).shape[:2]
-
-
-def _is_jpeg(encoded):
-  return encoded[:2] == b'\xff\xd8'
-
-
-def decode(encoded: bytes, at_least: tuple[int, int] = (0, 0)) -> np.ndarray:
-  """Decodes a JPEG, or what else OpenCV reads, to RGB.
-
-  Args:
-    encoded: content of the file.
-    at_least: (height, width): a JPEG of twice that or more in both directions
-      may come out smaller, but not smaller than that; (0, 0): full size.
-
-  Returns:
-    uint8 [H, W, 3]; grey, CMYK and palettes are converted.
-
-  Raises:
-    ValueError: truncated, damaged, or not an image. Extra bytes before the end
-      of a JPEG, as some cameras write them, are no error.
-  """
-  if not _is_jpeg(encoded):
-    return _decode_other(encoded)
-  *_, space, _ = simplejpeg.decode_jpeg_header(encoded)
-  if space in ('CMYK', 'YCCK'):
-    return _from_cmyk(_decode_jpeg(encoded, 'CMYK', (0, 0)))
-  return _decode_jpeg(encoded, 'RGB', at_least)
-
-
-def _decode_jpeg(encoded, space, at_least):
-  height, width = at_least
-  arguments = {
-    'colorspace': space,
-    'min_height': height,
-    'min_width': width,
-    'min_factor': 2,
-  }
-  try:
-    return simplejpeg.decode_jpeg(encoded, **arguments)
-  except ValueError as error:
-    # All pixels are there by then; libjpeg complains none the less.
-    if 'extraneous bytes before marker 0xd9' not in str(error):
-      raise
-    return simplejpeg.decode_jpeg(encoded, **arguments, strict=False)
-
-
-def _from_cmyk(image):
-  # All of ImageNet's are Adobe's, which stores the inverse of each ink.
-  ink, black = image[..., :3].astype(np.uint16), image[..., 3:]
-  return ((ink * black + 127) // 255).astype(np.uint8)
-
-
-def _decode_other(encoded):
-  flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-  image = None
-  if encoded:
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
-  if image is None:
-    raise ValueError('not a whole image in a format that OpenCV reads')
-  return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
 def resized(
   encoded: bytes, shorter_side: int, resize: str = 'bilinear'
 ) -> np.ndarray:
@@ -139,14 +67,18 @@ def resized(
 
 
 def resized_to(
-  encoded: bytes, sides: Sequence[int], resize: str = 'bilinear'
+  encoded: bytes,
+  sides: Sequence[int],
+  resize: str = 'bilinear',
+  upright: bool = False,
 ) -> list[np.ndarray]:
   """Returns what `resized` does for each side, largest first, in one decoding.
 
   In more where a smaller side would have been decoded at a smaller size.
+  `upright` is that of `decoding.decode`.
   """
   check_resize('resize', resize)
-  size = image_size(encoded)
+  size = image_size(encoded, upright)
   found: list[np.ndarray] = []
   image = None
   for side in sides:
@@ -158,7 +90,7 @@ def resized_to(
     if image is None or (
       image.shape[0] >= step * height - 2 and image.shape[1] >= step * width - 2
     ):
-      image = decode(encoded, (height, width))
+      image = decode(encoded, (height, width), upright)
     method = cv2.INTER_LINEAR
     if resize == 'area':
       shrinks = image.shape[0] > height

@@ -100,24 +100,34 @@ def of(place: pathlib.Path) -> Listing:
   return found
 
 
+def is_of_system(folder: str) -> bool:
+  """Whether a folder of that name is hidden, or one that systems make."""
+  return folder.startswith('.') or folder.lower() in _OF_SYSTEMS
+
+
+def kind_left_out(file: str) -> str:
+  """Returns why a file of that name is left out; '' for a photograph."""
+  if file.startswith('.'):
+    return 'hidden'
+  extension = os.path.splitext(file)[1].lower()
+  if extension in EXTENSIONS:
+    return ''
+  return extension or 'without an extension'
+
+
 def _sort_in(entry, found):
   name = entry.name
-  hidden = name.startswith('.')
   if _is(entry.is_dir):
-    made = hidden or name.lower() in _OF_SYSTEMS
+    made = is_of_system(name)
     (found.left_out.folders.add if made else found.folders.append)(name)
     return
-  extension = os.path.splitext(name)[1].lower()
-  if hidden:
-    kind = 'hidden'
-  elif not _is(entry.is_file):
+  kind = kind_left_out(name)
+  if kind != 'hidden' and not _is(entry.is_file):
     kind = 'linked to nothing' if entry.is_symlink() else 'of a special kind'
-  elif extension in EXTENSIONS:
-    found.photos.append(name)
-    return
+  if kind:
+    found.left_out.files[kind] += 1
   else:
-    kind = extension or 'without an extension'
-  found.left_out.files[kind] += 1
+    found.photos.append(name)
 
 
 def _is(ask):

@@ -1,7 +1,9 @@
 """A trained network for one's own images, without the data that trained it."""
 
+import itertools
 import pathlib
 import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import cv2
@@ -11,7 +13,7 @@ from ml_collections import ConfigDict
 import config_lib
 import experiment as experiment_lib
 import zoo
-from data import crops
+from data import decoding
 from data.imagenet_words import imagenet_words
 from errors import UserError
 from evaluation import networks, protocols, scoring
@@ -20,6 +22,8 @@ from evaluation.scoring import Network
 from runtime import storage
 from runtime import workdir as workdir_lib
 from zoo import weights
+
+_CHUNK = 64  # images whose answers wait for each other
 
 
 class Model(NamedTuple):
@@ -94,17 +98,17 @@ def views(
 ) -> list[np.ndarray]:
   """Returns the views of a file, uint8 [K, h, w, C] for each part.
 
-  Where the data set has images of one size, the centre of the image is resized
-  to it, and is grey if they are.
+  A position in EXIF is applied. Where the data set has images of one size, the
+  centre of the image is resized to it, and is grey if they are.
 
   Raises:
     ValueError: it cannot be decoded.
   """
   if protocol.name != 'single':
-    return scoring.cut(encoded, protocol, network.image_size)
+    return scoring.cut(encoded, protocol, network.image_size, upright=True)
   height, width, channels = shape
-  side = min(crops.image_size(encoded))
-  square = protocols.centre(crops.decode(encoded), side)[0]
+  image = decoding.decode(encoded, upright=True)
+  square = protocols.centre(image, min(image.shape[:2]))[0]
   if square.shape[:2] != (height, width):
     square = cv2.resize(square, (width, height), interpolation=cv2.INTER_AREA)
   if channels == 1:
@@ -120,10 +124,56 @@ def predict(
   Raises:
     ValueError: one cannot be decoded.
   """
-  sums = np.zeros((len(files), len(model.class_names)))
-  for network in model.networks:
-    scorer = scoring.Scorer(network, protocol, len(files), batch_size)
-    for row, encoded in enumerate(files):
-      scorer.add(row, views(encoded, protocol, network, model.image_shape))
-    sums += scorer.finish()
-  return (sums / len(model.networks)).astype(np.float32)
+  found = np.empty((len(files), len(model.class_names)), np.float32)
+  reads = ((lambda encoded=f: encoded) for f in files)
+  for row, result in enumerate(stream(model, protocol, reads, batch_size)):
+    if isinstance(result, Exception):
+      raise result
+    found[row] = result
+  return found
+
+
+def stream(
+  model: Model,
+  protocol: Protocol,
+  reads: Iterable[Callable[[], bytes]],
+  batch_size: int,
+) -> Iterator[np.ndarray | Exception]:
+  """Yields the probabilities of any number of images, in their order.
+
+  Holds what a chunk of them needs.
+
+  Args:
+    model: from `load`.
+    protocol: from `protocols.create`.
+    reads: each returns the content of a file.
+    batch_size: see `scoring.Scorer`.
+
+  Yields:
+    float32 [classes], or why the image cannot be read or decoded.
+  """
+  batch_size = min(batch_size, _CHUNK)
+  scorers = [
+    scoring.Scorer(n, protocol, _CHUNK, batch_size) for n in model.networks
+  ]
+  waiting = iter(reads)
+  while chunk := list(itertools.islice(waiting, _CHUNK)):
+    bad: dict[int, Exception] = {}
+    for row, read in enumerate(chunk):
+      try:
+        encoded = read()
+        parts = [
+          views(encoded, protocol, network, model.image_shape)
+          for network in model.networks
+        ]
+      except Exception as error:  # noqa: BLE001  libraries raise many kinds
+        bad[row] = error
+        continue
+      for scorer, part in zip(scorers, parts):
+        scorer.add(row, part)
+    sums = np.zeros((_CHUNK, len(model.class_names)))
+    for scorer in scorers:
+      sums += scorer.finish()
+    found = (sums / len(scorers)).astype(np.float32)
+    for row in range(len(chunk)):
+      yield bad.get(row, found[row])

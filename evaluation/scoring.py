@@ -115,12 +115,14 @@ class Scorer:
       self._run(max(self._waiting, key=lambda k: len(self._waiting[k])))
 
   def finish(self) -> np.ndarray:
-    """Runs what waits; returns float32 [count, classes]."""
+    """Runs what waits; returns float32 [count, classes], and begins anew."""
     for key in list(self._waiting):
       self._run(key)
     while self._running:
       self._collect()
-    return self._sums.astype(np.float32)
+    found = self._sums.astype(np.float32)
+    self._sums[:] = 0
+    return found
 
   def _capacity(self, key):
     (k, height, width, _), flips = key
@@ -151,13 +153,17 @@ class Scorer:
     np.add.at(self._sums, rows, values)  # a row may be there twice
 
 
-def cut(encoded: bytes, protocol: Protocol, size: int) -> list[np.ndarray]:
+def cut(
+  encoded: bytes, protocol: Protocol, size: int, upright: bool = False
+) -> list[np.ndarray]:
   """Decodes a photograph and returns its views, part by part.
+
+  `upright` is that of `decoding.decode`.
 
   Raises:
     ValueError: it cannot be decoded.
   """
-  images = crops.resized_to(encoded, protocol.sides, protocol.resize)
+  images = crops.resized_to(encoded, protocol.sides, protocol.resize, upright)
   return protocols.views(protocol, dict(zip(protocol.sides, images)), size)
 
 

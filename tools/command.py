@@ -1,6 +1,8 @@
 """How the tools run that take a config as main.py does."""
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -37,10 +39,19 @@ def run(
 
   def main(argv):
     logging.set_verbosity(logging.FATAL)  # Orbax narrates what it reads
+    if isinstance(sys.stdout, io.TextIOWrapper):
+      # Names of files and classes that a terminal has no letters for.
+      sys.stdout.reconfigure(errors='backslashreplace')
     try:
-      return do(command_line.CONFIG.value, argv[1:])
+      code = do(command_line.CONFIG.value, argv[1:])
+      sys.stdout.flush()
+      return code
     except UserError as error:
       command_line.fail(error)
+    except BrokenPipeError:
+      # Whoever reads has enough, as head; Python flushes once more at its end.
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+      return None
 
   def parse(argv):
     return command_line.parse(argv, config_lib.make_room, stray=bool(stray))

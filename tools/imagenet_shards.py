@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import simplejpeg
 
-from data import crops
+from data import crops, decoding
 from errors import UserError, one_line
 from tools.imagenet_index import Entry, Index
 
@@ -45,21 +45,21 @@ def image_as_rgb_jpeg(encoded: bytes, shorter_side: int) -> tuple[bytes, str]:
     shorter_side: to resize to, if it is larger; 0 for no resizing.
 
   Raises:
-    ValueError: truncated, damaged, or no image.
+    ValueError: truncated, damaged, no image, too large or too long.
   """
   space = 'not a JPEG'
-  if encoded[:2] == b'\xff\xd8':
-    *_, space, _ = simplejpeg.decode_jpeg_header(encoded)
+  if decoding.is_jpeg(encoded):
+    *_, space = decoding.jpeg_header(encoded)
   why = '' if space in ('YCbCr', 'RGB') else space
-  if shorter_side and min(crops.image_size(encoded)) > shorter_side:
+  if shorter_side and min(decoding.image_size(encoded)) > shorter_side:
     image = crops.resized(encoded, shorter_side)
     return simplejpeg.encode_jpeg(image, 95, colorsubsampling='420'), why
   if not why:
     # At an eighth of the size: all of the file is read, and little computed.
-    crops.decode(encoded, (1, 1))
+    decoding.decode(encoded, (1, 1))
     return encoded, ''
   # As TFDS does it; with full colour resolution.
-  image = crops.decode(encoded)
+  image = decoding.decode(encoded)
   return simplejpeg.encode_jpeg(image, 100, colorsubsampling='444'), why
 
 

@@ -173,11 +173,13 @@ def _inputs(config, network, model, files) -> list[tuple[str, np.ndarray]]:
   """Returns (title, uint8 image of the network's size), changed as asked."""
   if files:
     protocol = protocols.create(config, protocols.natural(config))
-    found = [
-      (name, inference.views(content, protocol, network, model.image_shape))
-      for name, content in predict.read_files(files).items()
-    ]
-    plain = [(name, views[0][0]) for name, views in found]
+    plain = []
+    for name, read in predict.find(files):
+      try:
+        views = inference.views(read(), protocol, network, model.image_shape)
+      except Exception as error:  # libraries raise many kinds
+        raise UserError(predict.why(name, error)) from error
+      plain.append((name, views[0][0]))
   else:
     source = experiment.create_source(config, 'test')
     chosen = _numbers(_EXAMPLES.value, len(source))

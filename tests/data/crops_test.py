@@ -8,7 +8,7 @@ import pytest
 from photographs import encode, jpeg, pixels
 from PIL import Image
 
-from data import crops
+from data import crops, decoding
 from errors import UserError
 
 DRAWS = 10_000
@@ -211,9 +211,9 @@ def test_draws_fill_their_ranges(monkeypatch, name, options, ranges):
 def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same():
   image = pixels(4, 480, 640)
   encoded = encode(image, quality=95)
-  assert crops.decode(encoded, (240, 320)).shape == (240, 320, 3)
-  assert crops.decode(encoded, (241, 0)).shape == (480, 640, 3)
-  assert crops.decode(encoded, (2000, 2000)).shape == (480, 640, 3)
+  assert decoding.decode(encoded, (240, 320)).shape == (240, 320, 3)
+  assert decoding.decode(encoded, (241, 0)).shape == (480, 640, 3)
+  assert decoding.decode(encoded, (2000, 2000)).shape == (480, 640, 3)
   got = crops.center(encoded, Script(), 100, shorter_side=120)
   exact = cv2.resize(full(encoded), (160, 120), interpolation=cv2.INTER_AREA)
   difference = np.abs(got.astype(int) - exact[10:110, 30:130])
@@ -224,35 +224,6 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same():
   )
   exact = cv2.resize(full(encoded), (64, 64), interpolation=cv2.INTER_AREA)
   assert np.abs(patch.astype(int) - exact).mean() < 2.0
-
-
-@pytest.mark.parametrize(
-  ('kind', 'mode', 'tolerance'),
-  [('PNG', 'RGB', 0), ('PNG', 'P', 0), ('JPEG', 'CMYK', 1), ('JPEG', 'L', 0)],
-)
-def test_what_is_not_a_plain_jpeg_becomes_rgb(kind, mode, tolerance):
-  encoded = encode(pixels(5), kind, mode)
-  got = crops.decode(encoded)
-  assert got.shape == (60, 80, 3)
-  assert np.abs(got.astype(int) - full(encoded)).max() <= tolerance
-  assert crops.image_size(encoded) == (60, 80)
-
-
-def test_damage_is_an_error_and_harmless_bytes_are_not():
-  good = jpeg(6)
-  extra = good[:-2] + b'\0\0\0' + good[-2:]
-  np.testing.assert_array_equal(crops.decode(extra), full(good))
-  for bad in (
-    good[: len(good) // 2],
-    extra[: len(good) // 2],
-    good[:-2],
-    encode(pixels(6), 'PNG')[:-200],
-    b'',
-    b'\xff\xd8',
-    b'GIF89a nothing',
-  ):
-    with pytest.raises(ValueError, match=r'.'):
-      crops.decode(bad)
 
 
 @pytest.mark.parametrize(

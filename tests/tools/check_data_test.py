@@ -45,6 +45,13 @@ def test_names_a_damaged_photograph(config, tmp_path):
     check_data.check(config, '')
 
 
+def test_names_a_photograph_of_a_shape_that_none_has(config, tmp_path):
+  line = encode(np.zeros((1, 4000, 3), np.uint8), 'PNG')
+  (tmp_path / 'data/train/class1/line.png').write_bytes(line)
+  with pytest.raises(UserError, match=r'class1/line.png .* 4000 x 1 pixels'):
+    check_data.check(config, '')
+
+
 def test_the_sheet_shows_the_crops(config, tmp_path):
   out = tmp_path / 'sheet.png'
   check_data.check(config, str(out))

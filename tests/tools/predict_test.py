@@ -97,7 +97,7 @@ def test_the_tool_names_what_it_cannot_read_and_goes_on(trained, tmp_path):
   bad, good = tmp_path / 'bad.jpg', min(photos.iterdir())
   bad.write_bytes(good.read_bytes()[:200])
   result = run_tool('predict', f'--workdir={workdir}', str(bad), str(good))
-  assert result.returncode == 2
+  assert result.returncode == 1
   assert f'error: {bad} cannot be decoded' in result.stderr.decode()
   assert result.stdout.decode().startswith(f'{good}: class')
   result = run_tool('predict', '--config.nothing=1', str(good))
@@ -105,25 +105,9 @@ def test_the_tool_names_what_it_cannot_read_and_goes_on(trained, tmp_path):
   assert result.stderr.decode().startswith('error: no config field')
 
 
-def test_what_a_folder_has_beside_images_is_said(tmp_path, capsys):
-  for name in ('b.webp', 'a.JPG', 'c.heic', '._a.jpg'):
-    (tmp_path / name).write_bytes(b'')
-  (tmp_path / 'folder.jpg').mkdir()
-  found = predict.read_files([str(tmp_path)])
-  assert list(found) == [str(tmp_path / name) for name in ('a.JPG', 'b.webp')]
-  said = capsys.readouterr().err
-  assert said == f'{tmp_path}: left out 2 files: 1 .heic, 1 hidden\n'
-
-
 @pytest.mark.slow
 def test_what_cannot_work_is_one_clear_line(trained, tmp_path):
   workdir, _ = trained
-  with pytest.raises(UserError, match='holds no images'):
-    predict.read_files([str(tmp_path)])
-  with pytest.raises(UserError, match=r'missing\.jpg cannot be read'):
-    predict.read_files([str(tmp_path / 'missing.jpg')])
-  with pytest.raises(UserError, match='no images: name'):
-    predict.read_files([])
   for path, message in (
     ('', '--workdir is missing'),
     (str(tmp_path / 'none'), 'does not exist'),
@@ -146,13 +130,12 @@ def test_names_of_imagenet_are_words():
   assert (words[0], words[281], words[999]) == (
     'tench', 'tabby', 'toilet tissue'
   )  # fmt: skip
-  said = predict.lines(
-    ['a.jpg'], np.eye(1000, dtype='f')[[281]], words, 'center', False
-  )
-  assert said == [
+  row = np.eye(1000, dtype='f')[281]
+  said = predict.line('a.jpg', row, words, 'center', False)
+  assert said == (
     'a.jpg: tabby 100.0%, tench 0.0%, goldfish 0.0%, '
     'great white shark 0.0%, tiger shark 0.0%'
-  ]
+  )
 
 
 @pytest.mark.slow

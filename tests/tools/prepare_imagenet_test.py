@@ -16,7 +16,7 @@ from conftest import ROOT
 from photographs import encode, jpeg, pixels
 from PIL import Image
 
-from data import crops, sources
+from data import decoding, sources
 from errors import UserError
 
 tfds = pytest.importorskip('tensorflow_datasets')
@@ -131,7 +131,7 @@ def test_the_stock_builder_reads_what_was_in_the_tars(
       else:
         decoded = Image.open(io.BytesIO(image))
         assert (decoded.format, decoded.mode) == ('JPEG', 'RGB')
-        difference = np.asarray(decoded).astype(int) - crops.decode(content)
+        difference = np.asarray(decoded).astype(int) - decoding.decode(content)
         assert np.abs(difference).max() <= 6
   assert [_name(train[i]) for i in range(18)] != sorted(got)  # shuffled
   lines = (place / 'prepare/reencoded.txt').read_text().splitlines()
@@ -196,7 +196,7 @@ def test_a_shorter_side_is_stored_resized(tmp_path, monkeypatch):
   arguments = make_tars(tmp_path)
   prepare(monkeypatch, tmp_path / 'out', *arguments, '--shorter_side=30')
   train = sources.create('imagenet2012', 'train', str(tmp_path / 'out'))
-  sizes = {crops.image_size(p.encoded) for p in train.read(np.arange(18))}
+  sizes = {decoding.image_size(p.encoded) for p in train.read(np.arange(18))}
   assert sizes == {(30, 40)}
   with pytest.raises(SystemExit):  # half the shards of another plan
     prepare(monkeypatch, tmp_path / 'out', *arguments, '--shorter_side=20')
@@ -222,6 +222,21 @@ def test_truncated_files_are_refused_by_name_then_mended_or_left_out(
   prepare(monkeypatch, tmp_path / 'less', *arguments, f'--exclude={bad}')
   train = sources.create('imagenet2012', 'train', str(tmp_path / 'less'))
   assert len(train) == 17
+
+
+def test_shapes_that_no_photograph_has_are_refused_by_name(
+  tmp_path, monkeypatch, capsys
+):
+  files = train_files()
+  line = np.zeros((1, 4000, 3), np.uint8)
+  files[WORDS[0]]['n01440764_3.JPEG'] = encode(line, 'PNG')
+  files[WORDS[1]]['n01443537_4.JPEG'] = encode(line.swapaxes(0, 1))
+  with pytest.raises(SystemExit):
+    prepare(monkeypatch, tmp_path / 'out', *make_tars(tmp_path, files))
+  said = capsys.readouterr().err
+  assert '2 images cannot be decoded: ' in said
+  assert 'n01440764_3.JPEG (ValueError: 4000 x 1 pixels, one side more' in said
+  assert 'n01443537_4.JPEG (ValueError: 1 x 4000 pixels, one side more' in said
 
 
 @pytest.mark.parametrize('what', ['shard', 'report', 'metadata'])
