@@ -167,5 +167,6 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   if other and jax.process_index() == 0:
     print(f'{path}: channels {data.order}, mean {data.mean}, std {data.std}')
   experiment = create_experiment(config)
-  variables = warm_start.load_variables(experiment, path)
+  say = print if jax.process_index() == 0 else lambda text: None
+  variables = warm_start.load_variables(experiment, path, say)
   return runs.by_protocols(experiment, variables, path, place)
