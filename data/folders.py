@@ -20,6 +20,7 @@ import numpy as np
 
 from data.photos import Photo
 from errors import UserError, closest
+from runtime import storage
 
 _EXTENSIONS = ('.jpg', '.jpeg', '.png')
 _LABEL_FILES = (
@@ -80,7 +81,7 @@ def folder(
   Raises:
     UserError: names the folder, file or line.
   """
-  root = pathlib.Path(directory).expanduser()
+  root = storage.local(directory)
   if not directory or not root.is_dir():
     raise UserError(f"data.dir '{directory}' is not a directory")
   classes = _subfolders(root / train_folder)

@@ -11,7 +11,6 @@ named on standard error, the others are done, and the exit code is 2.
 """
 
 import json
-import pathlib
 import sys
 
 from absl import flags
@@ -20,7 +19,7 @@ from ml_collections import ConfigDict
 from data import crops
 from errors import UserError, one_line
 from evaluation import inference, protocols
-from runtime import command_line, compile_cache
+from runtime import command_line, compile_cache, storage
 from tools import command
 
 _PROTOCOL = flags.DEFINE_string('protocol', '', 'see evaluation/protocols.py')
@@ -42,7 +41,7 @@ def read_files(arguments: list[str]) -> dict[str, bytes]:
     if argument == '-':
       found['-'] = sys.stdin.buffer.read()
       continue
-    path = pathlib.Path(argument).expanduser()
+    path = storage.local(argument)
     paths = [path]
     if path.is_dir():
       paths = sorted(

@@ -68,7 +68,7 @@ def publish(workdir: str, out: str) -> list[pathlib.Path]:
     UserError: as `read`; or `out` is there already.
   """
   run = read(workdir)
-  folder = pathlib.Path(out).expanduser()
+  folder = storage.local(out)
   file = folder.with_name(f'{folder.name}.npz')
   for path in (folder, file):
     if path.exists():
