@@ -11,7 +11,7 @@ from data import mean_image
 from errors import DISK_FULL, UserError
 from evaluation import networks, protocols, runs
 from experiment import Experiment, check_training, create_experiment
-from runtime import checkpoints, distributed, storage
+from runtime import checkpoints, console, distributed, storage
 from runtime import workdir as workdir_lib
 from runtime.preemption import Preemption
 from runtime.run_log import RunLog
@@ -165,8 +165,10 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   data = config.data
   other = any(data[f] != given[f] for f in networks.PREPROCESSING)
   if other and jax.process_index() == 0:
-    print(f'{path}: channels {data.order}, mean {data.mean}, std {data.std}')
+    console.say(
+      f'{path}: channels {data.order}, mean {data.mean}, std {data.std}'
+    )
   experiment = create_experiment(config)
-  say = print if jax.process_index() == 0 else lambda text: None
+  say = console.say if jax.process_index() == 0 else lambda text: None
   variables = warm_start.load_variables(experiment, path, say)
   return runs.by_protocols(experiment, variables, path, place)

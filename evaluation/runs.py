@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from evaluation import exact, networks, protocols, scoring
 from experiment import Experiment
-from runtime import storage
+from runtime import console, storage
 from runtime import workdir as workdir_lib
 from runtime.progress import Progress
 
@@ -144,8 +144,8 @@ def _tell(experiment, result, paths, place):
   if len(paths) > 1:
     who = f'ensemble of {len(paths)} ({", ".join(paths)})'
   config = experiment.config
-  print(f'{who}: {exact.describe(config.data, result)}', flush=True)
-  print(f'written to {_write(config, result, paths, place)}', flush=True)
+  console.say(f'{who}: {exact.describe(config.data, result)}')
+  console.say(f'written to {_write(config, result, paths, place)}')
 
 
 def _write(config, result, paths, place) -> pathlib.Path:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from absl import flags, logging
 
 from errors import UserError
-from runtime import command_line, compile_cache, distributed
+from runtime import command_line, compile_cache, console, distributed, mesh
 from runtime.preemption import PreemptedError, Preemption
 
 FLAGS = (
@@ -37,6 +37,7 @@ def run(job: Callable[[Preemption], None]) -> None:
     job: told by the argument when to stop. Codes: docs/running.md.
   """
   _quiet()
+  console.accept_all_letters()
   preemption = Preemption()
   try:
     distributed.start(
@@ -46,6 +47,8 @@ def run(job: Callable[[Preemption], None]) -> None:
       distributed.Timeouts(_START_TIMEOUT.value, _PEER_TIMEOUT.value),
     )
     preemption.install()
+    with mesh.devices_by_name():
+      mesh.all_devices()  # or one line, before anything is read
     compile_cache.enable()
     job(preemption)
     code = 0

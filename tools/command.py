@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 import config_lib
 from errors import UserError
-from runtime import command_line
+from runtime import command_line, console, mesh
 from tools import usage
 
 # Here, since absl refuses a flag that two tools define.
@@ -32,13 +32,16 @@ def run(
   """
   # Absl's own --help lists the flags of all modules, and exits with 1.
   if command_line.asks_for_help(sys.argv):
-    _parser(do, options, stray).print_help()
+    with console.ends_unread():
+      _parser(do, options, stray).print_help()
     sys.exit()
 
   def main(argv):
     logging.set_verbosity(logging.FATAL)  # Orbax narrates what it reads
+    console.accept_all_letters()
     try:
-      return do(command_line.CONFIG.value, argv[1:])
+      with mesh.devices_by_name(), console.ends_unread():
+        return do(command_line.CONFIG.value, argv[1:])
     except UserError as error:
       command_line.fail(error)
 
