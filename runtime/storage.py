@@ -69,10 +69,17 @@ def path(text: str | os.PathLike) -> pathlib.Path:
   """Returns an absolute path.
 
   Raises:
-    UserError: an address of something else, or of a bucket out of reach; or as
-      `local`.
+    UserError: an address of something else, or of a bucket out of reach; no
+      UTF-8, which TensorStore cannot write to; or as `local`.
   """
   text = os.fspath(text)
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    raise UserError(
+      f'{text!a}: its letters are not of this locale: set PYTHONUTF8=1, or '
+      'take another name'
+    ) from None
   if '://' not in text:
     return local(text).absolute()
   if not re.match('gs://[^/]', text):

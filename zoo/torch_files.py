@@ -30,6 +30,7 @@ WRAPPERS = (
 # What wrappers of modules put before the names of a module's parameters:
 # DataParallel, torch.compile, a module that keeps the network as `model`.
 PREFIXES = ('module.', '_orig_mod.', 'model.')
+_DEPTH = 4  # of wrappers
 _COUNTERS = ('num_batches_tracked', 'n_averaged')  # no weights
 _DTYPES = {
   'DoubleStorage': np.float64, 'FloatStorage': np.float32,
@@ -228,7 +229,9 @@ def weights_of(content: Any) -> tuple[dict[str, Any], list[str]]:
     ValueError: no weights in it, or something else where one should be.
   """
   notes, where = [], ''
-  while inner := _wrapped(content):
+  for _ in range(_DEPTH):  # a dictionary may hold itself
+    if not (inner := _wrapped(content)):
+      break
     beside = [str(k) for k in content if k != inner]
     where, content = f'{where}.{inner}'.strip('.'), content[inner]
     aside = f', not {", ".join(beside)}' if beside else ''

@@ -30,6 +30,12 @@ def test_a_home_that_is_not_there_is_one_line():
     zoo.weights.load('vgg_a', '~nosuchuser/a.npz')
 
 
+def test_a_name_that_is_no_text_is_refused():
+  with pytest.raises(UserError, match=r'dcc3.*PYTHONUTF8=1'):
+    storage.path('/tmp/l\udcc3\udca4uf')
+  assert storage.path('/tmp/l\xe4uf').name == 'l\xe4uf'
+
+
 def test_paths_are_expanded_in_one_place():
   files = [*ROOT.glob('*.py'), *ROOT.glob('[!.]*/*.py')]
   found = {

@@ -296,6 +296,10 @@ def test_a_whole_model_says_how_to_save_its_weights(tmp_path):
   refused(
     tmp_path / 'a.pth', r'model is an object of theirs.Config.*state_dict'
   )
+  endless = {}
+  endless['state_dict'] = endless
+  save(tmp_path / 'a.pth', endless)
+  refused(tmp_path / 'a.pth', 'no weights by name')
   save(tmp_path / 'a.pth', {'epoch': 3, 'weight': 'none'})
   refused(tmp_path / 'a.pth', 'no weights by name in it: it has epoch, weight')
 
