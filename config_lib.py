@@ -2,7 +2,10 @@
 
 import functools
 import inspect
+import math
+import numbers
 import re
+import sys
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -50,6 +53,87 @@ _CHOICES = (
   ),
   _Choice('schedule.name', 'schedule', schedules.SCHEDULES, 1, ('name',)),
 )  # fmt: skip
+
+
+class _Range(NamedTuple):
+  """The values that a number may have, with both ends; never NaN."""
+
+  low: float
+  high: float
+  what: str  # in words
+
+
+_LARGEST = sys.float_info.max
+_SMALLEST = sys.float_info.min  # above 0
+_FINITE = _Range(-_LARGEST, _LARGEST, 'finite')
+_FROM_0 = _Range(0, _LARGEST, 'at least 0')
+_FROM_1 = _Range(1, _LARGEST, 'at least 1')
+_ABOVE_0 = _Range(_SMALLEST, _LARGEST, 'above 0')
+_SHARE = _Range(0, 1, '0 to 1')
+_BELOW_1 = _Range(0, math.nextafter(1, 0), '0 or more, below 1')
+_FACTOR = _Range(_SMALLEST, math.nextafter(1, 0), 'above 0, below 1')
+# Of a number, or of each of several. What is not here is checked where it is
+# used: geometries, parts of data sets.
+_RANGES = {
+  # JAX's keys take 32 bits: seeds beyond would start as others do.
+  'seed': _Range(0, 2**32 - 1, f'0 to {2**32 - 1}'),
+  'data.max_errors': _FROM_0,
+  'data.threads': _FROM_0,
+  'data.image_size': _FROM_1,
+  'data.mean': _FINITE,
+  'data.std': _ABOVE_0,
+  'data.options.shape': _FROM_1,
+  'data.options.num_classes': _FROM_1,
+  'data.options.examples': _FROM_1,
+  'model.width': _ABOVE_0,
+  'model.dropout': _BELOW_1,
+  'model.aux_dropout': _BELOW_1,
+  'model.bn_group': _FROM_1,
+  'model.init_range': _FROM_0,
+  'model.init_exponent': _FINITE,
+  'model.init_coefficient': _FINITE,
+  'loss.j': _FROM_0,
+  'loss.scale': _ABOVE_0,
+  'train.batch_size': _FROM_1,
+  'train.microbatch': _FROM_1,
+  'train.steps': _Range(1, 2**31 - 1, f'1 to {2**31 - 1}'),
+  'train.epochs': _ABOVE_0,
+  'train.log_every': _FROM_1,
+  'train.steps_per_call': _FROM_1,
+  'train.aux_weight': _FROM_0,
+  'train.average': _BELOW_1,
+  'train.statistics_batches': _FROM_0,
+  'train.augment_options.translate': _FROM_0,
+  'train.augment_options.scale': _BELOW_1,
+  'train.augment_options.squeeze': _BELOW_1,
+  'train.augment_options.shear': _FROM_0,
+  'train.augment_options.probability': _SHARE,
+  'train.augment_options.std': _FROM_0,
+  'train.augment_options.deviations': _FROM_0,
+  'train.augment_options.brightness': _SHARE,
+  'train.augment_options.contrast': _SHARE,
+  'train.augment_options.colour': _SHARE,
+  'train.augment_options.lighting': _FROM_0,
+  'train.augment_options.padding': _FROM_0,
+  'train.augment_options.fill': _FINITE,
+  'optimizer.learning_rate': _FROM_0,
+  'optimizer.momentum': _BELOW_1,
+  'optimizer.weight_decay': _FROM_0,
+  'optimizer.bias_rate': _FROM_0,
+  'optimizer.max_filter_rms': _FROM_0,
+  'optimizer.mu': _ABOVE_0,
+  'optimizer.samples': _FROM_1,
+  'schedule.factors': _FROM_0,
+  'schedule.factor': _FACTOR,
+  'schedule.patience': _FROM_1,
+  'schedule.drops': _FROM_0,
+  'schedule.start': _ABOVE_0,
+  'schedule.error': _SHARE,
+  'eval.batch_size': _FROM_1,
+  'eval.scales': _FROM_1,
+  'checkpoint.keep': _FROM_1,
+  'checkpoint.keep_best': _FROM_0,
+}
 
 
 def make_room(config: ConfigDict, overrides: Mapping[str, str]) -> None:
@@ -112,8 +196,10 @@ def _start_value(section, parameter):
   return config_dict.placeholder(kind if isinstance(kind, type) else str)
 
 
-def _field(config, path):
+def _field(config, path, *default):
   for part in path.split('.'):
+    if default and part not in config:
+      return default[0]
     config = config[part]
   return config
 
@@ -188,7 +274,7 @@ def duration(text: str, field: str) -> Duration:
     amount = float(match[1]) if match else 0.0
   except ValueError:
     amount = 0.0
-  if not match or amount <= 0:
+  if not match or not 0 < amount < math.inf:
     raise UserError(
       f"{field} '{text}': write '2 epochs', '500 steps' or '60000 examples', "
       'more than zero'
@@ -256,27 +342,21 @@ def check(config: ConfigDict, devices: int) -> None:
   for section in ('eval', 'checkpoint'):
     duration(config[section].every, f'{section}.every')
   schedule_durations(config)
-  for field in (
-    'train.batch_size',
-    'train.microbatch',
-    'train.log_every',
-    'eval.batch_size',
-    'checkpoint.keep',
-    'data.image_size',
-  ):
-    section, name = field.split('.')
-    if config[section][name] < 1:
-      raise UserError(f'{field} is {config[section][name]}: at least 1')
-  for field, value in (
-    ('seed', config.seed),
-    ('data.threads', config.data.threads),
-    ('data.max_errors', config.data.max_errors),
-    ('checkpoint.keep_best', config.checkpoint.keep_best),
-  ):
-    if value < 0:
-      raise UserError(f'{field} is {value}: at least 0')
+  _check_ranges(config)
   _check_batch(config.train.batch_size, config.train.microbatch, devices)
   _check_names(config)
+
+
+def _check_ranges(config):
+  for path, bounds in _RANGES.items():
+    value = _field(config, path, None)
+    several = value if isinstance(value, tuple | list) else (value,)
+    for number in several:
+      if number is None:  # not set, or not of what this config names
+        continue
+      plain = isinstance(number, numbers.Real)
+      if not plain or not bounds.low <= number <= bounds.high:
+        raise UserError(f'{path} is {value}: {bounds.what}')
 
 
 def _check_batch(batch, parts, devices):

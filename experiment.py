@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 import config_lib
 import zoo
 from data import crops, photos, preprocess, sources
-from errors import UserError
+from errors import UserError, one_line
 from recipe import augment, losses, optimizers, schedules
 from runtime.mesh import all_devices, batch_sharding
 
@@ -207,8 +207,6 @@ def check_training(experiment: Experiment) -> None:
 def _check_steps_per_call(experiment):
   """What happens between steps must happen at multiples of a call's steps."""
   config, together = experiment.config, experiment.config.train.steps_per_call
-  if together < 1:
-    raise UserError(f'train.steps_per_call is {together}: at least 1')
   if together == 1:
     return
   moments = {
@@ -236,10 +234,22 @@ def _check_input(experiment):
     )
   key = jax.random.key(0)
   raw = (1, *experiment.train_source.image_shape)
-  jax.eval_shape(
-    experiment.training_input, key, jax.ShapeDtypeStruct(raw, jnp.uint8)
-  )
+  image = sample_images(experiment)
+  name = f"train.augment '{experiment.config.train.augment}'"
   try:
-    jax.eval_shape(experiment.module.init, key, sample_images(experiment))
+    seen = jax.eval_shape(
+      experiment.training_input, key, jax.ShapeDtypeStruct(raw, jnp.uint8)
+    )
+  except (TypeError, ValueError) as error:
+    raise UserError(
+      f'{name} cannot be done to images of {raw[1:]}: {one_line(error)}'
+    ) from None
+  if seen.shape != image.shape:  # colours added to grey
+    raise UserError(
+      f'{name} cannot be done to images of {raw[1:]}: they would have '
+      f'{seen.shape[-1]} channels'
+    )
+  try:
+    jax.eval_shape(experiment.module.init, key, image)
   except ValueError as error:
     raise UserError(f'model or data.image_size: {error}') from None

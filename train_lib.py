@@ -16,7 +16,7 @@ from experiment import (
   check_training,
   create_experiment,
 )
-from runtime import checkpoints, distributed, storage
+from runtime import checkpoints, console, distributed, storage
 from runtime import workdir as workdir_lib
 from runtime.claim import Claim
 from runtime.preemption import Preemption
@@ -214,14 +214,16 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   data = config.data
   other = any(data[f] != given[f] for f in networks.PREPROCESSING)
   if other and jax.process_index() == 0:
-    print(f'{path}: channels {data.order}, mean {data.mean}, std {data.std}')
+    console.say(
+      f'{path}: channels {data.order}, mean {data.mean}, std {data.std}'
+    )
   record = networks.trained_classes(path)
   trained = record and Trained(
     path, record[0], 'Evaluate on data of the same classes'
   )
   experiment = create_experiment(config, trained=trained)
-  if jax.process_index() == 0:
-    for note in _data_notes(experiment):
-      print(note)
-  variables = warm_start.load_variables(experiment, path)
+  say = console.say if jax.process_index() == 0 else lambda text: None
+  for note in _data_notes(experiment):
+    say(note)
+  variables = warm_start.load_variables(experiment, path, say)
   return runs.by_protocols(experiment, variables, path, place)

@@ -16,6 +16,7 @@ import numpy as np
 
 from data.arrays import ArraySource
 from errors import UserError
+from runtime import storage
 
 _NAMES = 'airplane automobile bird cat deer dog frog horse ship truck'.split()
 _PARTS = {
@@ -47,7 +48,7 @@ def cifar10(split: str, directory: str) -> ArraySource:
       _read_pickle(name, content)
       if '.bin' not in name
       else _read_binary(name, content)
-      for name, content in _files(pathlib.Path(directory).expanduser(), split)
+      for name, content in _files(storage.local(directory), split)
     )
   )
   planes = np.concatenate(images).reshape(-1, 3, 32, 32)

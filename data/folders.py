@@ -9,7 +9,6 @@ What is left out is counted, and `notes` says it.
 """
 
 import itertools
-import pathlib
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from data import labels as labels_lib
 from data import listing
 from data.photos import Photo
 from errors import UserError, closest
+from runtime import storage
 
 _LABEL_FILES = (
   'val.txt',
@@ -92,7 +92,7 @@ def folder(
   Raises:
     UserError: names the folder, file or line.
   """
-  root = pathlib.Path(directory).expanduser()
+  root = storage.local(directory)
   if not directory or not root.is_dir():
     raise UserError(f"data.dir '{directory}' is not a directory")
   _check_layout(root, train_folder, test_folder)

@@ -9,6 +9,7 @@ import numpy as np
 
 from data.arrays import ArraySource
 from errors import UserError
+from runtime import storage
 
 _DIGITS = tuple('0123456789')
 # The order of labels: github.com/zalandoresearch/fashion-mnist, README.
@@ -50,6 +51,10 @@ _SHA256 = {
     '67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5',
   ),
 }
+_WAYS_ON = (
+  'data=mnist5k trains on digits that are already here; or set data.dir to a '
+  'directory with {}.gz and its companions'
+)
 _CONNECT_SECONDS = 5  # a machine without a network must say so at once
 
 
@@ -125,7 +130,7 @@ def _idx_source(name, mirrors, class_names, split, directory):
 
 
 def _find_idx(directory, stem) -> pathlib.Path:
-  folder = pathlib.Path(directory).expanduser()
+  folder = storage.local(directory)
   if not folder.is_dir():
     raise UserError(f"data.dir '{directory}' is not a directory")
   for name in (stem, f'{stem}.gz'):
@@ -172,7 +177,7 @@ def _download(name, mirrors, stem) -> pathlib.Path:
 
   stems = [s for pair in _IDX_FILES.values() for s in pair]
   sha256 = _SHA256[name][stems.index(stem)]
-  folder = pathlib.Path(pooch.os_cache('convnet-classics')) / name
+  folder = _cache(name, stem)
   pooch.get_logger().setLevel('WARNING')
   for mirror in mirrors:
     fetch = pooch.HTTPDownloader(progressbar=True, timeout=_CONNECT_SECONDS)
@@ -186,6 +191,19 @@ def _download(name, mirrors, stem) -> pathlib.Path:
       reason = f'{type(error).__name__} from {mirror}'
   raise UserError(
     f"data.name '{name}' could not be fetched ({reason}). Without a network: "
-    'data=mnist5k trains on digits that are already here; or set data.dir to '
-    f'a directory with {stem}.gz and its companions'
+    f'{_WAYS_ON.format(stem)}'
   )
+
+
+def _cache(name, stem):
+  try:
+    place = storage.cache() / name
+    if not (place / f'{stem}.gz').exists():
+      storage.open_directory(place)
+  except OSError as error:
+    raise UserError(
+      f"data.name '{name}' is fetched into a cache, which cannot be written to "
+      f'({error}): set XDG_CACHE_HOME to a directory that can; '
+      f'{_WAYS_ON.format(stem)}'
+    ) from None
+  return place

@@ -271,10 +271,10 @@ class Cropped:
     name = f'{key} (index {index})'
     with self._lock:
       self._bad[name] = reason
-      self._replaced.append(name)
       bad = len(self._bad)
-    if bad <= self._max_errors:
-      return
+      if bad <= self._max_errors:
+        self._replaced.append(name)
+        return
     if self._max_errors:
       raise UserError(
         f'{bad} photographs could not be decoded, data.max_errors is '

@@ -48,6 +48,8 @@ def make_prepare(
 ) -> Callable:
   """Returns uint8 [N, H, W, C] -> float32 for a network.
 
+  It raises UserError for images of other channels than the values are for.
+
   Args:
     image_size: smaller images get a border of 0, to this side.
     mean: of each channel, R, G, B whatever the order.
@@ -59,6 +61,9 @@ def make_prepare(
   """
 
   def prepare(images):
+    _check_channels('std', std, images.shape[-1])
+    if mean_image is None:
+      _check_channels('mean', mean, images.shape[-1])
     if max(images.shape[1:3]) < image_size:
       images = pad_to(images, image_size)
     images = standardize(images, mean_of(images.shape), std)
@@ -76,6 +81,16 @@ def make_prepare(
     return mean_image if same else mean_image.mean((0, 1), dtype=np.float64)
 
   return prepare
+
+
+def _check_channels(field, values, channels):
+  if np.size(values) not in (1, channels):
+    raise UserError(
+      f'data.{field} has {np.size(values)} values, but the images have '
+      f'{channels} channel{"s" * (channels > 1)}: give 1'
+      + f' or {channels}'
+      * (channels > 1)
+    )
 
 
 def of_config(config: ConfigDict) -> Callable:

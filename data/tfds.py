@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from errors import UserError, closest
+from runtime import storage
 
 _PREPARE = (
   'It must be prepared as ArrayRecord: python -m tools.prepare_imagenet for '
@@ -28,7 +29,10 @@ def directory_of(builder: str, directory: str) -> pathlib.Path | None:
 
 def _data_dir(directory):
   usual = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
-  return pathlib.Path(directory or usual).expanduser()
+  try:
+    return storage.local(directory or usual)
+  except UserError as error:
+    raise UserError(f"data.dir '{directory}': {error}") from None
 
 
 def open_split(builder: str, directory: str, split: str, raw: bool) -> tuple:

@@ -1,7 +1,6 @@
 """A trained network for one's own images, without the data that trained it."""
 
 import itertools
-import pathlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -68,7 +67,7 @@ def _classes(config, place, file):
   shape = zoo.image_shape(config.model.name)
   if file:
     try:
-      lines = pathlib.Path(file).expanduser().read_text().splitlines()
+      lines = storage.local(file).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
       raise UserError(f'--classes {file} cannot be read: {error}') from None
     return tuple(line.strip() for line in lines if line.strip()), shape

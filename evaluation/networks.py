@@ -6,7 +6,7 @@ its input; a file of published weights; or NAME=PATH, with a name of the zoo.
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -93,9 +93,18 @@ def is_file(path: str) -> bool:
 
 
 def read_file(
-  config: ConfigDict, path: str, num_classes: int
+  config: ConfigDict,
+  path: str,
+  num_classes: int,
+  say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
   """Returns the variables in a file of weights, for the config's network.
+
+  Args:
+    config: with the network.
+    path: what `zoo.weights.load` reads.
+    num_classes: of the network.
+    say: as `zoo.weights.load` has it.
 
   Raises:
     UserError: nothing there, damaged, or it does not fit.
@@ -103,7 +112,7 @@ def read_file(
   model = dict(config.model)
   name = model.pop('name')
   try:
-    return weights.load(name, path, num_classes=num_classes, **model)
+    return weights.load(name, path, say, num_classes=num_classes, **model)
   except weights.WeightsError as error:
     raise UserError(f'init_from: {error}') from None
 

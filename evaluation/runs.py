@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from errors import UserError, one_line
 from evaluation import exact, networks, protocols, scoring
 from experiment import Experiment
-from runtime import storage
+from runtime import console, storage
 from runtime import workdir as workdir_lib
 from runtime.progress import Progress
 
@@ -145,12 +145,12 @@ def _tell(experiment, result, paths, place):
   if len(paths) > 1:
     who = f'ensemble of {len(paths)} ({", ".join(paths)})'
   config = experiment.config
-  print(f'{who}: {exact.describe(config.data, result)}', flush=True)
+  console.say(f'{who}: {exact.describe(config.data, result)}')
   try:
     said = f'written to {_write(config, result, paths, place)}'
   except (OSError, UserError) as error:  # others' workdirs may be read-only
     said = f'not written: {one_line(error)}'
-  print(said, flush=True)
+  console.say(said)
 
 
 def _write(config, result, paths, place) -> pathlib.Path:

@@ -108,6 +108,8 @@ class Checkpoints:
       UserError: this save or the one before it could not be written; names
         the newest checkpoint that is whole.
     """
+    # A copy: it is written in the background, while the run counts on.
+    sums = dict(sums or {})
     items = ocp.args.Composite(
       state=ocp.args.StandardSave(state),
       manifest=ocp.args.JsonSave(

@@ -20,7 +20,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from errors import UserError
-from runtime import storage
+from runtime import console, storage
 
 try:
   import fcntl
@@ -106,10 +106,9 @@ class Claim:
     owner = self._read()
     if not owner or _is_dead(owner):
       return
-    print(
+    console.say(
       f'{self._file}: was in use by {_who(owner)}; looking whether it lives, '
-      f'{_RENEW_SECONDS * _PATIENCE:.0f} s',
-      flush=True,
+      f'{_RENEW_SECONDS * _PATIENCE:.0f} s'
     )
     for _ in range(_PATIENCE):
       time.sleep(_RENEW_SECONDS)

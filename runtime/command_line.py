@@ -9,7 +9,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from errors import UserError, one_line
-from runtime import distributed
+from runtime import console, distributed
 
 # Once for all: a process may import several of them, and absl refuses a flag
 # that is defined twice.
@@ -125,10 +125,13 @@ def leave_with(say: Callable[[str], str], path: str) -> NoReturn:
     say: text for the text of --config.
     path: its argument.
   """
+  console.accept_all_letters()
   try:
-    print(say(path))
+    text = say(path)
   except OSError as error:
     fail(UserError(f'--config: {one_line(error)}'))
+  with console.ends_unread():
+    print(text)
   sys.exit(0)
 
 

@@ -8,7 +8,7 @@ import jax
 from absl import flags, logging
 
 from errors import UserError
-from runtime import command_line, compile_cache, distributed
+from runtime import command_line, compile_cache, console, distributed, mesh
 from runtime.preemption import PreemptedError, Preemption
 
 FLAGS = (
@@ -38,8 +38,9 @@ def run(job: Callable[[Preemption], None]) -> None:
     job: told by the argument when to stop. Codes: docs/running.md.
   """
   _quiet()
+  console.accept_all_letters()
   if jax.config.values['jax_enable_x64']:  # by the environment: JAX_ENABLE_X64
-    print('JAX_ENABLE_X64 is set: training is in float32 all the same')
+    console.say('JAX_ENABLE_X64 is set: training is in float32 all the same')
     jax.config.update('jax_enable_x64', False)
   preemption = Preemption()
   try:
@@ -50,6 +51,8 @@ def run(job: Callable[[Preemption], None]) -> None:
       distributed.Timeouts(_START_TIMEOUT.value, _PEER_TIMEOUT.value),
     )
     preemption.install()
+    with mesh.devices_by_name():
+      mesh.all_devices()  # or one line, before anything is read
     compile_cache.enable()
     job(preemption)
     code = 0

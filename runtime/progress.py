@@ -5,6 +5,8 @@ import time
 
 import tqdm
 
+from runtime import console
+
 _QUIET_SECONDS = 10.0  # between lines where no terminal shows them
 
 
@@ -47,8 +49,7 @@ class Progress:
       self._printed = now
       rate = (self._done - self._first) / (now - self._began)
       left = tqdm.tqdm.format_interval((self._total - self._done) / rate)
-      print(
+      console.say(
         f'{self._done:,} of {self._total:,} images, {rate:,.0f} images/s, '
-        f'ETA {left}',
-        flush=True,
+        f'ETA {left}'
       )

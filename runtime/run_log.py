@@ -18,7 +18,7 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
-from runtime import storage
+from runtime import console, storage
 
 _QUIET_SECONDS = 10.0  # between progress lines where no terminal shows them
 
@@ -239,7 +239,7 @@ class _Progress:
   def print(self, text):
     if self._bar is not None:
       self._bar.clear()
-    print(text, flush=True)
+    console.say(text)
     if self._bar is not None:
       self._bar.refresh()
 

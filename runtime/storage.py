@@ -33,15 +33,55 @@ _REACH_SECONDS = 20.0
 _UPLOAD_SECONDS = 30.0  # a bucket takes one write a second of an object
 
 
+def local(text: str | os.PathLike) -> pathlib.Path:
+  """Returns a path on a file system, with what `~` and `~NAME` stand for.
+
+  Raises:
+    UserError: no user of that name, or one without a home directory.
+  """
+  try:
+    return pathlib.Path(text).expanduser()
+  except RuntimeError:
+    name = os.fspath(text).partition('/')[0]
+    raise UserError(
+      f'{text}: {name} is no home directory here; write the path in full'
+    ) from None
+
+
+def cache() -> pathlib.Path:
+  """Returns the user's cache directory for this code; it may not exist yet.
+
+  Raises:
+    OSError: the user has none: no HOME, and no entry among the users.
+  """
+  import pooch  # noqa: PLC0415  not for every process that has paths
+
+  try:
+    place = pathlib.Path(pooch.os_cache('convnet-classics'))
+  except RuntimeError:
+    place = pathlib.Path()
+  if not place.is_absolute():  # older platformdirs: '~', taken for a folder
+    raise OSError('there is no home directory')
+  return place
+
+
 def path(text: str | os.PathLike) -> pathlib.Path:
   """Returns an absolute path.
 
   Raises:
-    UserError: an address of something else, or of a bucket out of reach.
+    UserError: an address of something else, or of a bucket out of reach; no
+      UTF-8, which TensorStore cannot write to; or as `local`.
   """
   text = os.fspath(text)
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    raise UserError(
+      f'{text!a}: its letters are not of this locale: set PYTHONUTF8=1, or '
+      'take another name'
+    ) from None
   if '://' not in text:
-    return pathlib.Path(text).expanduser().absolute()
+    return local(text).absolute()
   if not re.match('gs://[^/]', text):
     raise UserError(
       f'{text}: of addresses, only gs://BUCKET/... can be written to. Mount it '

@@ -69,6 +69,15 @@ def test_batch_that_does_not_divide_by_devices(tmp_path):
   check_refused(run_main(*arguments, env=flags), '60', '8 devices', '64 would')
 
 
+def test_devices_that_are_not_there(tmp_path):
+  for name in ('rocm', 'nonsense'):
+    result = run_main(
+      SMOKE, f'--workdir={tmp_path}/run', env={'JAX_PLATFORMS': name}
+    )
+    check_refused(result, f"JAX_PLATFORMS is '{name}'", 'unset it')
+  assert not (tmp_path / 'run').exists()
+
+
 @pytest.mark.parametrize(
   ('damage', 'word'),
   [

@@ -216,3 +216,115 @@ def test_usual_names_lead_to_ours():
     path = f'configs/{argument}'
     with pytest.raises(UserError, match="Did you mean 'vgg_d'"):
       catalogue.load(path).get_config('variant=vgg16')
+
+
+@pytest.mark.parametrize(
+  ('field', 'value'),
+  [
+    ('seed', 2**32),  # would start as 0 does: JAX's keys have 32 bits
+    ('seed', 2**64),
+    ('data.mean', (float('nan'),)),
+    ('data.std', (0.0,)),
+    ('data.std', (-1.0,)),
+    ('data.std', (1.0, 'wide')),
+    ('loss.j', -1.0),
+    ('optimizer.learning_rate', -1e-3),
+    ('optimizer.learning_rate', float('inf')),
+    ('optimizer.momentum', 2.0),
+    ('optimizer.momentum', 1.0),
+    ('optimizer.momentum', -0.1),
+    ('optimizer.weight_decay', -1e-4),
+    ('schedule.factors', (0.1, -0.1)),
+    ('train.average', 1.0),
+    ('train.aux_weight', -0.3),
+    ('train.epochs', float('nan')),
+    ('train.epochs', float('inf')),
+    ('train.statistics_batches', -1),
+    ('train.steps_per_call', 0),
+    ('eval.scales', (0,)),
+    ('checkpoint.keep_best', -1),
+  ],
+)
+def test_numbers_out_of_range_are_refused_with_the_range(field, value):
+  config = lenet5.get_config('data=mnist5k')
+  config.update_from_flattened_dict({field: value})
+  with pytest.raises(UserError, match=f'^{field} is .*: .'):
+    config_lib.check(config, devices=1)
+
+
+@pytest.mark.parametrize(
+  ('section', 'fields'),
+  [
+    ('model', {'name': 'vgg_a', 'dtype': 'float32', 'dropout': 1.5}),
+    ('model', {'name': 'vgg_a', 'dtype': 'float32', 'width': -1.0}),
+    ('loss', {'name': 'penalty', 'scale': 0.0}),
+    ('optimizer', {'name': 'sdlm', 'learning_rate': 0.1, 'mu': -1.0}),
+    ('schedule', {'name': 'plateau', 'factor': 1.0}),
+    ('schedule', {'name': 'until_error', 'error': 80.0}),
+  ],
+)
+def test_numbers_of_what_a_section_names_have_a_range_too(section, fields):
+  config = lenet5.get_config('data=mnist5k')
+  config[section] = fields
+  *_, (field, value) = fields.items()
+  with pytest.raises(UserError, match=f'^{section}.{field} is {value}: '):
+    config_lib.check(config, devices=1)
+
+
+def numeric(value):
+  if isinstance(value, tuple | list):
+    return any(numeric(v) for v in value)
+  return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def test_every_number_has_a_range():
+  """Of the files' fields, and of the arguments of what a section names."""
+  found = set()
+  for path in catalogue.files():
+    config = catalogue.load(path).get_config()
+    flat = config.to_dict(preserve_field_references=False)
+    todo = list(flat.items())
+    while todo:
+      field, value = todo.pop()
+      if isinstance(value, dict):
+        todo += [(f'{field}.{k}', v) for k, v in value.items()]
+      elif numeric(value):
+        found.add(field)
+  for choice in config_lib._CHOICES:
+    for name in choice.table:
+      for p in choice.parameters(name):
+        if numeric(p.default) or p.annotation in (int, float):
+          found.add(f'{choice.section}.{p.name}')
+  for name in zoo.names():
+    found |= {f'model.{k}' for k, v in zoo.options(name).items() if numeric(v)}
+  elsewhere = {
+    *(f for f in found if 'geometry.' in f),  # data.crops
+    'data.options.first', 'data.options.held_out',  # of the examples there are
+    'schedule.every', 'schedule.warmup',  # durations
+    'train.augment_options.components',  # directions: any numbers
+  }  # fmt: skip
+  assert found - elsewhere <= set(config_lib._RANGES)
+
+
+def test_endless_durations_are_refused():
+  with pytest.raises(UserError, match=r"eval\.every '1e999"):
+    config_lib.duration('1e999 steps', 'eval.every')
+
+
+def test_values_for_other_channels_are_refused():
+  for field in ('mean', 'std'):
+    config = lenet5.get_config('data=mnist5k')
+    config.data[field] = (1.0, 2.0, 3.0)
+    with pytest.raises(
+      UserError, match=f'data.{field} has 3 values, but the images have 1 chan'
+    ):
+      create_experiment(config)
+
+
+def test_colours_are_not_augmented_on_grey_images():
+  for name in ('lighting', 'photometric'):
+    config = lenet5.get_config('data=mnist5k')
+    config.train.augment = name
+    config.train.augment_options = {}
+    with pytest.raises(UserError, match=rf"'{name}' cannot .*\(28, 28, 1\)"):
+      create_experiment(config)

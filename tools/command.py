@@ -1,8 +1,6 @@
 """How the tools run that take a config as main.py does."""
 
 import argparse
-import io
-import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -11,7 +9,7 @@ from ml_collections import ConfigDict
 
 import config_lib
 from errors import UserError
-from runtime import command_line
+from runtime import command_line, console, mesh
 from tools import usage
 
 # Here, since absl refuses a flag that two tools define.
@@ -34,24 +32,18 @@ def run(
   """
   # Absl's own --help lists the flags of all modules, and exits with 1.
   if command_line.asks_for_help(sys.argv):
-    _parser(do, options, stray).print_help()
+    with console.ends_unread():
+      _parser(do, options, stray).print_help()
     sys.exit()
 
   def main(argv):
     logging.set_verbosity(logging.FATAL)  # Orbax narrates what it reads
-    if isinstance(sys.stdout, io.TextIOWrapper):
-      # Names of files and classes that a terminal has no letters for.
-      sys.stdout.reconfigure(errors='backslashreplace')
+    console.accept_all_letters()
     try:
-      code = do(command_line.CONFIG.value, argv[1:])
-      sys.stdout.flush()
-      return code
+      with mesh.devices_by_name(), console.ends_unread():
+        return do(command_line.CONFIG.value, argv[1:])
     except UserError as error:
       command_line.fail(error)
-    except BrokenPipeError:
-      # Whoever reads has enough, as head; Python flushes once more at its end.
-      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-      return None
 
   def parse(argv):
     return command_line.parse(argv, config_lib.make_room, stray=bool(stray))

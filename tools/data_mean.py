@@ -16,7 +16,6 @@ Sums are of whole numbers, so no result depends on the order or on rounding.
 """
 
 import os
-import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -30,6 +29,7 @@ from data import mean_image, preprocess
 from data.photos import Cropped
 from data.sources import Source
 from errors import UserError
+from runtime import storage
 from runtime.progress import Progress
 from tools import command
 from tools.check_data import spread
@@ -162,7 +162,7 @@ def _tuple(values, places):
 def main(config: ConfigDict, _: list[str]) -> None:
   """Does what the flags say."""
   command.check(config)
-  data, out = config.data, pathlib.Path(command.OUT.value).expanduser()
+  data, out = config.data, storage.local(command.OUT.value)
   if not out.parent.is_dir():  # said before, not after an hour of reading
     raise UserError(f"--out '{out}': {out.parent} is not a directory")
   data.geometry = data.eval_geometry

@@ -19,7 +19,6 @@ codebase:
 """
 
 import json
-import pathlib
 from typing import Any
 
 import jax
@@ -96,7 +95,7 @@ def main(config: ConfigDict, _: list[str]) -> None:
     config, command_line.WORKDIR.value, command.CLASSES.value
   )
   shape = image_shape(model, protocols.natural(config))
-  file = pathlib.Path(command.OUT.value).expanduser()
+  file = storage.local(command.OUT.value)
   content = serialize(model, shape)
   text = json.dumps(about(config, model, shape), indent=1)
   try:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from errors import UserError, closest
+from runtime import storage
 
 COUNTS = {'train': 1_281_167, 'validation': 50_000}
 _EXTENSIONS = ('.jpeg', '.jpg', '.png')
@@ -120,7 +121,7 @@ def build(place: str, split: str, labels: Labels, exclude: set[str]) -> Index:
   Raises:
     UserError: names the file that is missing, truncated or has no class.
   """
-  path = pathlib.Path(place).expanduser()
+  path = storage.local(place)
   index = Index()
   if path.is_dir():
     found = _walk(path)

@@ -9,6 +9,7 @@ Counts are those of tools.summarize. The picture needs pip install matplotlib.
 from typing import NamedTuple
 
 import zoo
+from runtime import mesh
 from tools import summarize, usage
 
 
@@ -157,7 +158,7 @@ def main(arguments: list[str] | None = None) -> None:
     help='draws the networks of ILSVRC over the years, and prints no page',
   )
   args = parser.parse_args(arguments)
-  with usage.errors(OSError, ValueError):
+  with usage.errors(OSError, ValueError), mesh.devices_by_name():
     if args.chart:
       chart(args.chart)
     else:

@@ -27,7 +27,7 @@ from ml_collections import ConfigDict
 from data import listing
 from errors import UserError, one_line
 from evaluation import inference, protocols
-from runtime import command_line, compile_cache
+from runtime import command_line, compile_cache, storage
 from runtime.progress import Progress
 from tools import command
 
@@ -47,7 +47,7 @@ def find(arguments: Sequence[str]) -> list[tuple[str, Callable[[], bytes]]]:
     raise UserError('no images: name files, folders, or - for standard input')
   found: list[tuple[str, Callable[[], bytes]]] = []
   for argument in arguments:
-    path = pathlib.Path(argument).expanduser()
+    path = storage.local(argument)
     if argument == '-':
       found.append(('-', sys.stdin.buffer.read))
     elif os.path.isdir(path):

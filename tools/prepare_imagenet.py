@@ -29,6 +29,7 @@ import time
 import numpy as np
 
 from errors import DISK_FULL, UserError
+from runtime import storage
 from runtime.progress import Progress
 from tools import imagenet_index, usage
 from tools.imagenet_index import COUNTS, Labels
@@ -181,7 +182,7 @@ def _labels() -> Labels:
 
 def prepare(args: argparse.Namespace) -> None:
   """Does what the arguments of `main` say; raises UserError."""
-  place = pathlib.Path(args.out).expanduser() / 'imagenet2012' / VERSION
+  place = storage.local(args.out) / 'imagenet2012' / VERSION
   inputs = {
     'train': args.train_tar or args.train_dir,
     'validation': args.val_tar or args.val_dir,

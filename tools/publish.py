@@ -19,7 +19,7 @@ import jax
 from configs import default
 from errors import UserError
 from evaluation import networks
-from runtime import run_log, storage
+from runtime import mesh, run_log, storage
 from runtime import workdir as workdir_lib
 from tools import usage
 from zoo import weights
@@ -68,7 +68,7 @@ def publish(workdir: str, out: str) -> list[pathlib.Path]:
     UserError: as `read`; or `out` is there already.
   """
   run = read(workdir)
-  folder = pathlib.Path(out).expanduser()
+  folder = storage.local(out)
   file = folder.with_name(f'{folder.name}.npz')
   for path in (folder, file):
     if path.exists():
@@ -171,7 +171,7 @@ def main():
     '--out', required=True, metavar='DIR/NAME', help='the folder to make'
   )
   args = parser.parse_args()
-  with usage.errors():
+  with usage.errors(), mesh.devices_by_name():
     for path in publish(args.workdir, args.out):
       print(path)
 

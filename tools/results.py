@@ -16,6 +16,7 @@ import statistics
 from typing import Any
 
 from errors import UserError
+from runtime import storage
 from runtime import workdir as workdir_lib
 from tools import usage
 from tools.reported import ROWS, Row
@@ -109,7 +110,7 @@ def read(folders: list[str]) -> list[dict[str, Any]]:
   """
   found = []
   for folder in folders:
-    place = pathlib.Path(folder).expanduser()
+    place = storage.local(folder)
     if not place.is_dir():
       raise UserError(f'{folder} is not a folder')
     for file in sorted(place.rglob('*.json')):

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 import zoo
+from runtime import mesh
 from tools import usage
 from zoo import layers
 from zoo.googlenet import TABLE_1
@@ -254,7 +255,7 @@ def main(arguments: list[str] | None = None) -> None:
     '--inception', action='store_true', help="GoogLeNet's modules, 2a and 2b"
   )
   args = parser.parse_args(arguments)
-  with usage.errors(ValueError):
+  with usage.errors(ValueError), mesh.devices_by_name():
     if args.compare:
       print(compare(*args.compare))
     elif args.inception:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 from errors import UserError
+from runtime import console
 
 
 def parser(name: str) -> argparse.ArgumentParser:
@@ -34,8 +35,10 @@ def errors(*kinds: type[Exception]) -> Iterator[None]:
     *kinds: of other exceptions whose message says all that a person needs.
   """
   caught: tuple[type[Exception], ...] = (UserError, *kinds)
+  console.accept_all_letters()
   try:
-    yield
+    with console.ends_unread():
+      yield
   except caught as error:
     said = str(error)
     if isinstance(error, OSError) and error.strerror:

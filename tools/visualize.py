@@ -34,7 +34,9 @@ from seeing import answers, changes, drawing, maps, mistakes, rejection
 from tools import check_data, command, predict, usage
 
 _NUMBER = flags.DEFINE_integer('number', 160, 'of images: samples')
-_SEED = flags.DEFINE_integer('seed', 0, 'of samples and distortions')
+_SEED = flags.DEFINE_integer(
+  'seed', 0, 'of samples and distortions', 0, 2**32 - 1
+)
 _EXAMPLES = flags.DEFINE_list('examples', '0', 'maps: numbers of test images')
 _CHANGES = flags.DEFINE_list(
   'changes', 'none', 'maps: none, scale=0.6, shift=4, rotate=30, noise=0.1'

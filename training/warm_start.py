@@ -1,5 +1,6 @@
 """Parameters from elsewhere: checkpoints of ours, and published weights."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,19 +13,24 @@ from runtime import checkpoints
 from training.state import TrainState, abstract_state
 
 
-def load_variables(experiment: Experiment, path: str) -> dict[str, Any]:
+def load_variables(
+  experiment: Experiment,
+  path: str,
+  say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
   """Returns the variables to evaluate, on all devices.
 
   Args:
     experiment: with the network that they are for.
     path: a checkpoint or workdir, or a file that `zoo.weights.load` reads.
       Where `train.average` is set, a checkpoint gives the average.
+    say: as `zoo.weights.load` has it.
 
   Raises:
     UserError: nothing there, damaged, or it does not fit.
   """
   if networks.is_file(path):
-    return _published(experiment, path)
+    return _published(experiment, path, say)
   target = abstract_state(experiment)
   field = 'average' if target.average else 'params'
   state = checkpoints.load_parameters(
@@ -44,6 +50,7 @@ def start_from(
   Raises:
     UserError: nothing there, damaged, it does not fit, or no such layer.
   """
+  notes: list[str] = []
   path, layers = experiment.config.init_from, experiment.config.init_layers
   for name in layers:
     if name not in state.params:
@@ -52,7 +59,7 @@ def start_from(
         f'{", ".join(state.params)}'
       )
   if networks.is_file(path):
-    loaded = _published(experiment, path)
+    loaded = _published(experiment, path, notes.append)
   else:
     loaded = _from_checkpoint(experiment, path, layers)
   found = loaded.pop('params')
@@ -64,7 +71,7 @@ def start_from(
   state = state._replace(
     params=params, model_state=model_state, average=average
   )
-  return state, [f'parameters from {path}']
+  return state, [f'parameters from {path}', *notes]
 
 
 def _from_checkpoint(experiment, path, layers):
@@ -78,7 +85,7 @@ def _from_checkpoint(experiment, path, layers):
   return {'params': state['params'], **state['model_state']}
 
 
-def _published(experiment, path):
+def _published(experiment, path, say):
   classes = experiment.train_source.num_classes
-  variables = networks.read_file(experiment.config, path, classes)
+  variables = networks.read_file(experiment.config, path, classes, say)
   return jax.device_put(variables, experiment.replicated)

@@ -11,8 +11,9 @@ another shape.
     ONNX model zoo (Caffe's original weights)    bvlc_alexnet, zfnet512, vgg_e
                                                  bvlc_googlenet,
                                                  resnet50_v1_5
-    torchvision, timm (.pth, .safetensors)       alexnet_owt, vgg_a/b/d/e,
-                                                 resnet18/34/50/101/152_v1_5
+    torchvision, timm, and training in           alexnet_owt, vgg_a/b/d/e,
+    PyTorch with their networks (.pth and the    resnet18/34/50/101/152_v1_5
+    like, .safetensors): `zoo.torch_files`
     `save` (.npz)                                all
 
 A hub id such as 'timm/vgg16.tv_in1k' is fetched where there is a network.
@@ -22,7 +23,7 @@ Other people's weights want their own preprocessing, on pixels of 0 to 255:
     .onnx                       channels B, G, R; minus 104, 117, 123 (VGG:
                                 103.939, 116.779, 123.68); GoogLeNet is
                                 bvlc_googlenet
-    .pth, .pt, .safetensors     R, G, B; divided by 255, minus ImageNet's mean,
+    of PyTorch, .safetensors    R, G, B; divided by 255, minus ImageNet's mean,
                                 divided by its standard deviation
     .npz                        as the config says
 
@@ -40,9 +41,15 @@ import jax.numpy as jnp
 import numpy as np
 
 import zoo
+from zoo import torch_files
+from zoo.torch_files import Arrays
 
-Arrays = dict[str, np.ndarray]
+_Found = tuple[Arrays, list[str]]  # and what a person should know of it
 Path = tuple[str, ...]  # ('params', 'conv1', 'kernel')
+
+
+# .tar: of the .pth.tar of PyTorch's own examples.
+_TORCH = ('.pth', '.pt', '.tar', '.bin', '.ckpt')
 
 
 class WeightsError(ValueError):
@@ -66,7 +73,7 @@ _TORCHVISION = Origin(
 def origin(name: str, path: str) -> Origin | None:
   """Returns how published weights want their images; None: not known."""
   suffix = pathlib.Path(path).suffix
-  if suffix in ('.pth', '.pt', '.safetensors'):
+  if suffix in (*_TORCH, '.safetensors'):
     return _TORCHVISION
   if suffix != '.onnx':
     return None
@@ -77,13 +84,19 @@ def origin(name: str, path: str) -> Origin | None:
   return Origin('bgr', mean, (1.0,), options)
 
 
-def load(name: str, path: str, **options: Any) -> dict[str, Any]:
+def load(
+  name: str,
+  path: str,
+  say: Callable[[str], None] = lambda text: None,
+  **options: Any,
+) -> dict[str, Any]:
   """Returns the variables of a network from a file of published weights.
 
   Args:
     name: of the zoo.
-    path: .onnx, .pth, .pt, .safetensors or .npz; or OWNER/MODEL of the
-      Hugging Face hub.
+    path: .onnx, .safetensors, .npz, or of PyTorch: .pth, .pt, .pth.tar, .bin,
+      .ckpt; or OWNER/MODEL of the Hugging Face hub.
+    say: is told, in a line, what was done to a file that is more than weights.
     **options: of the network; `num_classes` is 1000 by default.
 
   Raises:
@@ -91,7 +104,10 @@ def load(name: str, path: str, **options: Any) -> dict[str, Any]:
       missing, left over or of another shape, with both shapes.
     ValueError: unknown name or option.
   """
-  file = pathlib.Path(path).expanduser()
+  try:
+    file = pathlib.Path(path).expanduser()
+  except RuntimeError as error:  # no home directory, or no such user's
+    raise WeightsError(f'{path}: {error}') from None
   if file.is_dir():
     raise WeightsError(
       f'{path} is a directory: evaluation.networks.load_variables reads '
@@ -106,7 +122,7 @@ def load(name: str, path: str, **options: Any) -> dict[str, Any]:
     )
   reader, rule = _READERS[file.suffix]
   try:
-    arrays = reader(file)
+    arrays, notes = reader(file)
   except ImportError as error:
     raise WeightsError(f'{path}: reading it needs a package: {error}') from None
   except Exception as error:  # each format has its own kinds
@@ -123,7 +139,13 @@ def load(name: str, path: str, **options: Any) -> dict[str, Any]:
       f"{path} was trained with Caffe's response normalisation: its network is "
       f'bvlc_googlenet, not {name}'
     )
-  return _convert(name, path, arrays, rule(name), options)
+  variables = _convert(name, path, arrays, rule(name), options)
+  kinds = {str(v.dtype) for v in arrays.values()} - {'float32'}
+  if kinds:
+    notes = [*notes, f'{" and ".join(sorted(kinds))} as float32']
+  if notes:
+    say(f'{path}: {"; ".join(notes)}')
+  return variables
 
 
 def _target(name, options) -> dict[str, Any]:
@@ -185,6 +207,10 @@ def _convert(name, path, arrays, source_name, options):
         f'{path} does not fit {name}: {theirs} is {value.shape}, '
         f'{"/".join(ours)} is {leaf.shape}'
       )
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+      raise WeightsError(
+        f'{path} does not fit {name}: {theirs} is of {value.dtype}, no floats'
+      )
     return jnp.asarray(value, leaf.dtype)
 
   result = jax.tree_util.tree_map_with_path(fill, target)
@@ -208,7 +234,7 @@ def _as_kernel(value, shape):
   return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
 
 
-def _read_onnx(file) -> Arrays:
+def _read_onnx(file) -> _Found:
   import onnx  # noqa: PLC0415
   from onnx import numpy_helper  # noqa: PLC0415
 
@@ -219,20 +245,19 @@ def _read_onnx(file) -> Arrays:
     i.name.removeprefix('gpu_0/'): numpy_helper.to_array(i)
     for i in graph.initializer
     if i.name in used and not i.name.startswith('OC2_DUMMY')
-  }
+  }, []
 
 
-def _read_torch(file) -> Arrays:
-  import torch  # noqa: PLC0415
-
-  state = torch.load(str(file), map_location='cpu', weights_only=True)
-  return _as_torchvision({k: v.numpy() for k, v in state.items()})
+def _read_torch(file) -> _Found:
+  arrays, notes = torch_files.read(file)
+  return _as_torchvision(arrays), notes
 
 
-def _read_safetensors(file) -> Arrays:
+def _read_safetensors(file) -> _Found:
   from safetensors.numpy import load_file  # noqa: PLC0415
 
-  return _as_torchvision(load_file(str(file)))
+  arrays, notes = torch_files.weights_of(load_file(str(file)))
+  return _as_torchvision(arrays), notes
 
 
 # timm's head of VGG, and torchvision's.
@@ -240,18 +265,17 @@ _TIMM = {'pre_logits.fc1': '0', 'pre_logits.fc2': '3', 'head.fc': '6'}
 
 
 def _as_torchvision(arrays):
-  """Drops what is no weight; timm's names of VGG become torchvision's."""
-  kept = {k: v for k, v in arrays.items() if 'num_batches_tracked' not in k}
-  if 'pre_logits.fc1.weight' not in kept:
-    return kept
+  """Gives timm's VGG the names of torchvision's."""
+  if 'pre_logits.fc1.weight' not in arrays:
+    return arrays
   return {
     f'classifier.{_TIMM[layer]}.{kind}' if layer in _TIMM else key: value
-    for key, value in kept.items()
+    for key, value in arrays.items()
     for layer, _, kind in [key.rpartition('.')]
   }
 
 
-def _read_npz(file) -> Arrays:
+def _read_npz(file) -> _Found:
   if not zipfile.is_zipfile(file):
     raise ValueError('not an .npz archive')
   with np.load(file, allow_pickle=False) as content:
@@ -259,7 +283,7 @@ def _read_npz(file) -> Arrays:
     return {
       k: v.transpose(3, 2, 0, 1) if v.ndim == 4 else v
       for k, v in content.items()
-    }
+    }, []
 
 
 _CAFFE2 = {
@@ -362,8 +386,7 @@ def _own_rule(name) -> Callable[[Path], str]:
 
 _READERS = {
   '.onnx': (_read_onnx, _caffe2_rule),
-  '.pth': (_read_torch, _torch_rule),
-  '.pt': (_read_torch, _torch_rule),
+  **dict.fromkeys(_TORCH, (_read_torch, _torch_rule)),
   '.safetensors': (_read_safetensors, _torch_rule),
   '.npz': (_read_npz, _own_rule),
 }

@@ -180,8 +180,10 @@ def damage(root, *names):
 
 def test_a_bad_photograph_stops_training_with_key_and_index(root):
   damage(root, 'train/class1/1_0.jpg')
+  source = cropped(root)
   with pytest.raises(UserError) as error:
-    global_batches(cropped(root), 2)
+    global_batches(source, 2)
+  assert source.replaced() == []  # it ends the run, and nothing takes its place
   for word in ('train/class1/1_0.jpg (index 4)', 'Premature end', 'on_error'):
     assert word in str(error.value)
 
@@ -203,6 +205,7 @@ def test_skip_takes_the_next_photograph_and_counts(root):
   damage(root, 'train/class2/2_0.jpg')
   with pytest.raises(UserError, match=r'3 photographs .*max_errors is 2.*2_0'):
     source.batch(np.array([8]))
+  assert not any('2_0' in name for name in source.replaced())
 
 
 def test_a_file_that_went_away_is_a_bad_photograph(root):

@@ -135,9 +135,7 @@ def test_folders_are_searched_at_any_depth_but_for_what_is_hidden(
 
 def test_what_names_no_images_is_one_clear_line(tmp_path):
   make(tmp_path, 'sub/a.txt', '.b.jpg')
-  with pytest.raises(
-    UserError, match=r'images \(.*\), but 2 files: 1 .txt'
-  ):
+  with pytest.raises(UserError, match=r'images \(.*\), but 2 files: 1 .txt'):
     predict.find([str(tmp_path)])
   with pytest.raises(UserError, match=r'missing\.jpg cannot be read: there is'):
     predict.find([str(tmp_path / 'missing.jpg')])

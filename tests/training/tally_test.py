@@ -1,10 +1,14 @@
 """Training loss and error counted on the fly, as in LeNet-5's Figure 5."""
 
+import jax
 import numpy as np
 from conftest import make_config
+from jax.sharding import NamedSharding, PartitionSpec
 from pod import record
 
 import train_lib
+from runtime import checkpoints
+from runtime.mesh import all_devices
 from training.tally import Tally
 
 
@@ -53,3 +57,21 @@ def test_what_was_not_counted_is_not_averaged():
     'train/mean_loss': 1.0,
     'train/mean_top1_error': 0.5,
   }
+
+
+def test_sums_are_saved_as_they_were_while_the_run_counts_on(tmp_path):
+  store = checkpoints.Checkpoints(tmp_path / 'checkpoints', 3, 0)
+  everywhere = NamedSharding(all_devices(), PartitionSpec())
+  state = {'a': jax.device_put(np.arange(3.0), everywhere)}
+  tally = Tally({})
+  for step in range(1, 4):
+    tally.add({'loss': 1.0, 'top1_error': 0.5})
+    store.save(step, state, None, tally.sums)
+  tally.add({'loss': 1.0, 'top1_error': 0.5})
+  store.wait()
+  target = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state
+  )
+  assert store.restore_latest(target)[1] == []
+  assert [store.sums(n)['steps'] for n in (1, 2, 3)] == [1.0, 2.0, 3.0]
+  store.close()

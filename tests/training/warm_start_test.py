@@ -58,7 +58,20 @@ def test_a_file_of_weights_evaluates_as_the_checkpoint_it_came_from(
     create_state(experiment),
   )
   jax.tree.map(np.testing.assert_array_equal, state.params, variables['params'])
-  assert str(file) in notes[0]
+  assert notes == [f'parameters from {file}']
+
+
+def test_what_was_done_to_a_file_of_weights_is_said(tmp_path):
+  file = tmp_path / 'half.npz'
+  experiment = experiment_lib.create_experiment(
+    make_config(init_from=str(file))
+  )
+  state, half = create_state(experiment), jax.numpy.float16
+  weights.save(
+    str(file), {'params': jax.tree.map(lambda x: x.astype(half), state.params)}
+  )
+  _, notes = warm_start.start_from(experiment, state)
+  assert notes[1] == f'{file}: float16 as float32'
 
 
 @pytest.mark.slow
