@@ -59,7 +59,16 @@ def test_what_was_not_counted_is_not_averaged():
   }
 
 
-def test_sums_are_saved_as_they_were_while_the_run_counts_on(tmp_path):
+def test_sums_are_saved_as_they_were_while_the_run_counts_on(
+  tmp_path, monkeypatch
+):
+  def sealed_late(content):
+    """What the background writes is what the run has counted on."""
+    late.append(content)
+    return seal(content)
+
+  late, seal = [], checkpoints._sealed
+  monkeypatch.setattr(checkpoints, '_sealed', sealed_late)
   store = checkpoints.Checkpoints(tmp_path / 'checkpoints', 3, 0)
   everywhere = NamedSharding(all_devices(), PartitionSpec())
   state = {'a': jax.device_put(np.arange(3.0), everywhere)}
@@ -69,6 +78,7 @@ def test_sums_are_saved_as_they_were_while_the_run_counts_on(tmp_path):
     store.save(step, state, None, tally.sums)
   tally.add({'loss': 1.0, 'top1_error': 0.5})
   store.wait()
+  assert [content['sums']['steps'] for content in late] == [1.0, 2.0, 3.0]
   target = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state
   )
