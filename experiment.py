@@ -169,7 +169,7 @@ def create_source(
     config.seed,
     # Every image of an evaluation counts, so none may be replaced.
     data.max_errors if (data.on_error, split) == ('skip', 'train') else 0,
-    photos.TRAIN_ADVICE if split == 'train' else photos.TEST_ADVICE,
+    split,
   )
 
 

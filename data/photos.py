@@ -160,14 +160,17 @@ def of_tfds(
   return _TfdsPhotos(records, features['label'])
 
 
-TRAIN_ADVICE = (
-  'Mend it, or set data.on_error=skip and data.max_errors to replace such ones '
-  'in training'
-)
-TEST_ADVICE = (
-  'Mend it, or take it out of the data: every test image counts. '
-  'python -m tools.check_data --all lists such ones'
-)
+_ADVICE = {
+  'train': 'Mend it, or set data.on_error=skip and data.max_errors to replace '
+  'such ones in training',
+  'test': 'Mend it, or take it out of the data: every test image counts. '
+  'python -m tools.check_data --all lists such ones',
+}
+
+
+def advice(split: str) -> str:
+  """Returns what to do about a photograph of a split that is not decoded."""
+  return _ADVICE[split]
 
 
 class Cropped:
@@ -185,7 +188,7 @@ class Cropped:
     max_errors: how many photographs may fail to decode. Each is replaced by
       the next one in the data set that can be decoded, and counted. More of
       them end the run; 0 takes none.
-    advice: what to do about one of them where none may fail.
+    split: 'train' or 'test'; in the test split every one counts.
   """
 
   def __init__(
@@ -195,10 +198,10 @@ class Cropped:
     size: int,
     seed: int,
     max_errors: int = 0,
-    advice: str = TRAIN_ADVICE,
+    split: str = 'train',
   ):
     self.photos, self._geometry = photos, geometry
-    self._advice = advice
+    self._advice = advice(split)
     self._seed, self._max_errors = seed, max_errors
     self._lock = threading.Lock()
     self._bad: dict[str, str] = {}  # every one so far, by key

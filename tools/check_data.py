@@ -4,23 +4,29 @@ r"""Says what data a config would read, and shows what training would see.
       --config.data.name=folder --config.data.dir=DIR [--out=sheet.png]
 
 Counts of images and classes, the smallest and the largest class, a sample of
-each split through its geometry. With --out, a picture: three rows of training
-crops, one image a column and its class above, then a row of evaluation crops.
-Flips and colours are not in it: they happen on the device.
+each split through its geometry. With --all, every image is decoded, and those
+that cannot be are listed. With --out, a picture: three rows of training crops,
+one image a column and its class above, then a row of evaluation crops. Flips
+and colours are not in it: they happen on the device.
 """
 
+import concurrent.futures
+import os
 import time
 
 import cv2
 import numpy as np
+from absl import flags
 from ml_collections import ConfigDict
 
 import config_lib
 import experiment
 from data import photos, sources
 from errors import UserError
+from runtime.progress import Progress
 from tools import command
 
+_ALL = flags.DEFINE_bool('all', False, 'decode every image, list the bad ones')
 _SAMPLE = 64  # images of each split that are decoded
 _COLUMNS, _ROWS = 8, 3
 _TITLE = 16  # pixels above a column
@@ -107,6 +113,47 @@ def _titles(source, labels):
   return strip
 
 
+def unreadable(source: sources.Source) -> list[str]:
+  """Returns why images cannot be decoded, an entry an image; reads them all."""
+
+  def ask(index):
+    try:
+      source.batch(np.array([index]))
+    except UserError as error:
+      return str(error)
+    return ''
+
+  found = []
+  with (
+    concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+    Progress(len(source)) as progress,
+  ):
+    for said in pool.map(ask, range(len(source))):
+      progress.add(1)
+      found += [said] if said else []
+  return found
+
+
+def check_all(config: ConfigDict) -> None:
+  """Decodes every image of both splits, and prints those that cannot be.
+
+  Raises:
+    UserError: there are any.
+  """
+  config = config.copy_and_resolve_references()
+  config.data.on_error = 'stop'  # else the next one would take its place
+  bad = 0
+  for split in ('train', 'test'):
+    source = experiment.create_source(config, split)
+    found = unreadable(source)
+    print(f'{split:5s} {len(source):,} images read, {len(found):,} bad')
+    for said in found:
+      print(f'      {said.removesuffix(photos.advice(split)).strip()}')
+    bad += len(found)
+  if bad:
+    raise UserError(f'{bad:,} images cannot be decoded: mend or remove them')
+
+
 def check(config: ConfigDict, out: str) -> None:
   """Prints what is there; writes the contact sheet if `out` is a path.
 
@@ -131,10 +178,12 @@ def check(config: ConfigDict, out: str) -> None:
 def main(config: ConfigDict, _: list[str]) -> None:
   """Does what the flags say."""
   try:
+    if _ALL.value:
+      check_all(config)
     check(config, command.OUT.value)
   except cv2.error as error:
     raise UserError(str(error)) from None
 
 
 if __name__ == '__main__':
-  command.run(main, [command.OUT])
+  command.run(main, [command.OUT, _ALL])

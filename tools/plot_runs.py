@@ -143,6 +143,7 @@ def draw(workdirs: list[str], metrics: list[str], by: str, out: str) -> None:
       linewidth=0.8 if curve.metric.startswith('train/') else 1.6,
       **_marks(by, curve),
     )
+  axes.locator_params(axis='x', integer=True)
   axes.set(xlabel=_X[by], ylabel=', '.join(metrics), ylim=(0, None))
   if any('error' in metric for metric in metrics):
     axes.set_ylabel('error, %')

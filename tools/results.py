@@ -199,21 +199,29 @@ def _counts(run):
 
 def _others(found):
   """Runs that are no row of a paper: other data, networks or protocols."""
-  lines = [
-    '\n## Runs that are no row of a paper\n',
-    '| network | data | protocol | images | ours | devices |',
-    '|---|---|---|---:|---:|---|',
-  ]
+  rows: dict[tuple[str, ...], dict[int, dict]] = {}  # by what it is, by seed
   for content in found:
     result, config = content['result'], content['config']
     scales = ', '.join(map(str, result.get('scales', ())))
     members = len(content['networks'])
-    who = config['model']['name'] + f', {members} networks' * (members > 1)
-    protocol = f'{result["protocol"]} {scales}'.strip()
-    devices = content['versions']['devices']
+    row = (
+      config['model']['name'] + f', {members} networks' * (members > 1),
+      config['data']['name'],
+      f'{config["optimizer"]["name"]}, {config["train"]["augment"]}',
+      f'{result["protocol"]} {scales}'.strip(),
+      f'{result["count"]:,}',
+      content['versions']['devices'],
+    )
+    rows.setdefault(row, {})[config['seed']] = content
+  lines = [
+    '\n## Runs that are no row of a paper\n',
+    '| network | data | optimizer, augmentation | protocol | images | ours | '
+    'devices |',
+    '|---|---|---|---|---:|---:|---|',
+  ]
+  for (*what, devices), seeds in rows.items():
     lines.append(
-      f'| {who} | {config["data"]["name"]} | {protocol} | '
-      f'{result["count"]:,} | {_ours(content)} | {devices} |'
+      f'| {" | ".join(what)} | {_ours(*seeds.values())} | {devices} |'
     )
   return lines
 

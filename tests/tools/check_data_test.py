@@ -45,6 +45,29 @@ def test_names_a_damaged_photograph(config, tmp_path):
     check_data.check(config, '')
 
 
+def test_all_names_every_damaged_photograph_of_both_splits(
+  config, tmp_path, capsys
+):
+  config.data.on_error, config.data.max_errors = 'skip', 5
+  for name in (
+    'train/class1/1_0.jpg',
+    'val/class0/0_0.jpg',
+    'val/class1/1_1.jpg',
+  ):
+    file = tmp_path / 'data' / name
+    file.write_bytes(file.read_bytes()[:500])
+  with pytest.raises(UserError, match='3 images cannot be decoded: mend'):
+    check_data.check_all(config)
+  said = capsys.readouterr().out.splitlines()
+  assert said[0] == 'train 12 images read, 1 bad'
+  assert said[1].startswith('      train/class1/1_0.jpg (index 4) cannot be')
+  assert said[2] == 'test  6 images read, 2 bad'
+  assert [line.split()[0] for line in said[3:]] == [
+    'val/class0/0_0.jpg', 'val/class1/1_1.jpg',
+  ]  # fmt: skip
+  assert not any('Mend' in line for line in said)
+
+
 def test_names_a_photograph_of_a_shape_that_none_has(config, tmp_path):
   line = encode(np.zeros((1, 4000, 3), np.uint8), 'PNG')
   (tmp_path / 'data/train/class1/line.png').write_bytes(line)

@@ -62,7 +62,10 @@ def test_the_page_shows_files_and_says_what_is_missing(tmp_path):
     in said
   )
   assert said.count('needs ImageNet') == 55
-  assert '| alexnet | imagenet2012 | ten_crop 256 | 12 | 50.00' in said
+  assert (
+    '| alexnet | imagenet2012 | momentum, lighting | ten_crop 256 | 12 | 50.'
+    in said
+  )
   file.write_text('{}')
   with pytest.raises(UserError, match=r'a\.json is no result file'):
     results.read([str(tmp_path)])
