@@ -74,6 +74,7 @@ _BELOW_1 = _Range(0, math.nextafter(1, 0), '0 or more, below 1')
 _FACTOR = _Range(_SMALLEST, math.nextafter(1, 0), 'above 0, below 1')
 # Of a number, or of each of several. What is not here is checked where it is
 # used: geometries, parts of data sets.
+_LENGTHS = ('train.steps', 'train.epochs')  # one of them is None
 _RANGES = {
   # JAX's keys take 32 bits: seeds beyond would start as others do.
   'seed': _Range(0, 2**32 - 1, f'0 to {2**32 - 1}'),
@@ -349,11 +350,11 @@ def check(config: ConfigDict, devices: int) -> None:
 
 def _check_ranges(config):
   for path, bounds in _RANGES.items():
-    value = _field(config, path, None)
+    value = _field(config, path, ())  # (): not of what this config names
+    if value is None and path in _LENGTHS:
+      continue
     several = value if isinstance(value, tuple | list) else (value,)
     for number in several:
-      if number is None:  # not set, or not of what this config names
-        continue
       plain = isinstance(number, numbers.Real)
       if not plain or not bounds.low <= number <= bounds.high:
         raise UserError(f'{path} is {value}: {bounds.what}')

@@ -35,7 +35,7 @@ def read(path: str | pathlib.Path, size: int) -> np.ndarray:
   try:
     content = storage.path(path).read_bytes()
     image = np.load(io.BytesIO(content), allow_pickle=False)
-  except (OSError, ValueError, EOFError) as error:
+  except Exception as error:  # noqa: BLE001  of NumPy's parser, many kinds
     raise UserError(
       f'{where} cannot be read: {one_line(error)}; {way_out}'
     ) from None

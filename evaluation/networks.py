@@ -4,7 +4,6 @@ A member of an ensemble is a workdir, whose config.json tells the network and
 its input; a file of published weights; or NAME=PATH, with a name of the zoo.
 """
 
-import json
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -138,13 +137,7 @@ def as_trained(config: ConfigDict, path: str) -> ConfigDict:
 
 def _recorded(path):
   """Returns the config of the run behind a path; {} where there is none."""
-  file = _place_of_record(path) / 'config.json'
-  if not file.exists():
-    return {}
-  try:
-    return json.loads(file.read_text())
-  except (OSError, ValueError) as error:
-    raise UserError(f'{file} cannot be read: {error}') from None
+  return workdir_lib.read_config(_place_of_record(path))
 
 
 def _set(section, field, recorded):

@@ -37,6 +37,7 @@ _IDENTITY = (
   'train.batch_size',
 )  # fmt: skip
 _FIRST_VALUES = ('model.init',)  # of no matter once there are checkpoints
+_SECTIONS = ('model', 'loss', 'data', 'train', 'optimizer', 'eval')
 _PACKAGES = (
   'jax',
   'jaxlib',
@@ -91,14 +92,10 @@ def check_owner(
   Raises:
     UserError: the checkpoints there belong to another run; names the fields.
   """
-  file = place / 'config.json'
-  if not file.exists():
+  found = read_config(place)
+  if not found:
     return {}
-  try:
-    old = _flatten(json.loads(file.read_text()))
-  except (OSError, ValueError) as error:
-    raise UserError(f'{file} cannot be read: {error}') from None
-  new = _flatten(as_json(config))
+  old, new = _flatten(found), _flatten(as_json(config))
   known = json.loads(json.dumps(dict(added or {})))
   old = {**{k: v for k, v in known.items() if k in new}, **old}
   differing = {
@@ -120,6 +117,25 @@ def check_owner(
       'one, or take its parameters with --config.init_from'
     )
   return differing
+
+
+def read_config(place: pathlib.Path) -> dict[str, Any]:
+  """Returns the config in a directory as JSON has it; {} where there is none.
+
+  Raises:
+    UserError: the file is damaged.
+  """
+  file = place / 'config.json'
+  if not file.exists():
+    return {}
+  try:
+    found = json.loads(file.read_text())
+    sections = {k: v for k, v in found.items() if k in _SECTIONS}
+    if wrong := [k for k, v in sections.items() if not isinstance(v, dict)]:
+      raise ValueError(f"'{wrong[0]}' is no section")
+  except (OSError, ValueError, AttributeError) as error:
+    raise UserError(f'{file} cannot be read: {error}') from None
+  return found
 
 
 def is_begun(place: pathlib.Path) -> bool:
@@ -176,10 +192,10 @@ def read_classes(
 
 def train_examples(place: pathlib.Path) -> int:
   """Returns on how many examples the run was trained; 0: not recorded."""
-  file = place / 'classes.json'
   if read_classes(place) is None:
     return 0
-  return int(json.loads(file.read_text()).get('train_examples', 0))
+  found = json.loads((place / 'classes.json').read_text()).get('train_examples')
+  return found if isinstance(found, int) else 0
 
 
 def versions() -> dict[str, Any]:

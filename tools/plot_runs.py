@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from runtime import run_log, storage
+from runtime.workdir import read_config
 from tools import usage
 
 
@@ -51,10 +52,6 @@ def read(workdir: str, metric: str) -> tuple[list[int], list[float]]:
   return list(steps), list(values)
 
 
-def _config(workdir):
-  return json.loads((storage.path(workdir) / 'config.json').read_text())
-
-
 def _examples(workdir) -> int:
   """Returns the size of a run's training set."""
   file = storage.path(workdir) / 'classes.json'
@@ -74,7 +71,7 @@ def by_pass(workdir: str, metric: str) -> Curve:
   metrics keep all their values. Raises as `read`.
   """
   steps, values = read(workdir, metric)
-  batch = _config(workdir)['train']['batch_size']
+  batch = read_config(storage.path(workdir))['train']['batch_size']
   a_pass = _examples(workdir) / batch  # in steps
   name = pathlib.Path(workdir).name
   if '/mean_' not in metric:
@@ -97,7 +94,7 @@ def by_examples(workdirs: list[str], metric: str) -> list[Curve]:
   points: dict[str, list[tuple[int, float]]] = {}
   for workdir in workdirs:
     values = by_pass(workdir, metric).y
-    kind = _config(workdir)['train']['augment']
+    kind = read_config(storage.path(workdir))['train']['augment']
     points.setdefault(kind, []).append((_examples(workdir), values[-1]))
   return [
     Curve(

@@ -52,7 +52,7 @@ def read(workdir: str) -> dict[str, Any]:
     )
   starts = (place / 'versions.jsonl').read_text().splitlines()
   return {
-    'config': json.loads((place / 'config.json').read_text()),
+    'config': workdir_lib.read_config(place),
     'classes': {'class_names': classes[0], 'image_shape': classes[1]},
     'metrics': [json.dumps(line) for line in lines],
     'evaluation': evaluations[-1],
