@@ -241,6 +241,7 @@ def test_usual_names_lead_to_ours():
     ('train.epochs', float('inf')),
     ('train.statistics_batches', -1),
     ('train.steps_per_call', 0),
+    ('train.microbatch', None),
     ('eval.scales', (0,)),
     ('checkpoint.keep_best', -1),
     ('train.microbatch', None),
