@@ -148,7 +148,9 @@ def _tell(experiment, result, paths, place):
   console.say(f'{who}: {exact.describe(config.data, result)}')
   try:
     said = f'written to {_write(config, result, paths, place)}'
-  except (OSError, UserError) as error:  # others' workdirs may be read-only
+  except UserError as error:  # others' workdirs may be read-only
+    said = f'not written: {error}'
+  except OSError as error:
     said = f'not written: {one_line(error)}'
   console.say(said)
 

@@ -244,7 +244,6 @@ def test_usual_names_lead_to_ours():
     ('train.microbatch', None),
     ('eval.scales', (0,)),
     ('checkpoint.keep_best', -1),
-    ('train.microbatch', None),
   ],
 )
 def test_numbers_out_of_range_are_refused_with_the_range(field, value):

@@ -266,7 +266,8 @@ class Loop:
     count = batches_of(self.experiment)
     if not count or 'batch_stats' not in state.model_state:
       return state
-    self.log.say(f'statistics of batch normalisation over {count} batches')
+    number = f'{count} batch' + 'es' * (count > 1)
+    self.log.say(f'statistics of batch normalisation over {number}')
 
     def watch(batches):
       size = self.config.train.batch_size
