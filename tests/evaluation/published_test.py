@@ -26,9 +26,10 @@ QUICK = ('light_bvlc_alexnet', 'light_inception_v1')
 
 
 def photographs_of_1000_classes(root):
+  content = photographs.jpeg(0)  # an empty class is refused
   for i in range(1000):
     (root / 'train' / f'{i:03d}').mkdir(parents=True)
-  (root / 'train' / '000' / 'a.jpg').write_bytes(photographs.jpeg(0))
+    (root / 'train' / f'{i:03d}' / 'a.jpg').write_bytes(content)
   for i, (height, width) in enumerate(((300, 400), (350, 260))):
     (root / 'val' / f'{500 * i:03d}').mkdir(parents=True)
     file = root / 'val' / f'{500 * i:03d}' / f'{i}.jpg'
