@@ -30,6 +30,7 @@ from absl import logging
 sys.path.insert(0, str(ROOT))
 
 import input_pipeline
+import train_lib
 from configs import lenet5
 
 logging.set_verbosity(logging.ERROR)
@@ -94,6 +95,14 @@ def finished(tmp_path_factory):
   result = run_main(SMOKE, f'--workdir={workdir}', *FEW, env=OPTIMISED)
   assert result.returncode == 0, result.stderr
   return workdir, result
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+  """The undisturbed run of 12 steps."""
+  workdir = tmp_path_factory.mktemp('whole')
+  train_lib.train_and_evaluate(make_config(), str(workdir))
+  return workdir
 
 
 def cases(values, core):
