@@ -1,5 +1,6 @@
 """Exact evaluation."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -61,6 +62,44 @@ def test_result_equals_a_plain_count(parts):
   result = run(parts, 64)
   assert result['top1_error'] == 1 - right[:, 0].sum() / 101
   assert result['top5_error'] == pytest.approx(1 - right[:, :5].sum() / 101)
+
+
+class Told(nn.Module):
+  """Scores that lie in the pixels: the k-th pixel of a row is class k's."""
+
+  def __call__(self, images, train=False):
+    return images[:, 0, :, 0]
+
+
+@pytest.mark.parametrize('last', ['first', 'fifth', 'last'])
+def test_padding_is_counted_in_nothing(last):
+  """The last example stands in the padding: by its rank it would show."""
+  rank = {'first': 0, 'fifth': 4, 'last': 9}[last]
+  scores = np.zeros((3, 1, 10, 1), np.uint8)
+  labels = np.array([0, 0, 0])
+  for row, better in enumerate((9, 9, rank)):
+    scores[row, 0, 1 : 1 + better] = 9  # as many classes before the label
+    scores[row, 0, 0] = 5
+  source = arrays.ArraySource(scores, labels, tuple('abcdefghij'))
+  sharding = batch_sharding(all_devices())
+  step = exact.make_eval_step(
+    Told(),
+    losses.create('softmax'),
+    lambda images: images.astype(jnp.float32),
+    sharding,
+  )
+  found = [
+    exact.evaluate(
+      step, {}, source, batch_size=n, sharding=sharding, protocol='single'
+    )
+    for n in (2, 3)  # with a row of padding, and without
+  ]
+  logits = scores[:, 0, :, 0].astype(np.float64)
+  loss = np.log(np.exp(logits).sum(1)) - logits[:, 0]
+  for result in found:
+    assert result['wrong'] == 3 - (rank == 0)
+    assert result['top5_error'] == pytest.approx((3 - (rank < 5)) / 3)
+    assert result['loss'] == pytest.approx(loss.mean(), rel=1e-6)
 
 
 def test_rank_counts_ties_in_order_of_class_and_nan_as_wrong():
