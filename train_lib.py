@@ -52,7 +52,7 @@ def train_and_evaluate(
   place = workdir_lib.open_directory(workdir)
   _check_same(config, place)
   added = config_lib.defaults_of_network(config)
-  changed = workdir_lib.check_owner(place, config, added)
+  changed = workdir_lib.check_owner(place, config, added, trains=True)
   if workdir_lib.is_begun(place):
     mean_image.check_owner(config, place)
   experiment = create_experiment(config, trained=_trained(config, place))

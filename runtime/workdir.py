@@ -31,11 +31,9 @@ from runtime import storage
 
 # A run may be continued with another length, evaluation or data directory;
 # these make it another run, whose checkpoints have another form or meaning.
+_IDENTITY = ('model.', 'optimizer.name', 'data.name', 'data.image_size')
 # Steps are counted in batches, and a step is a position in the data.
-_IDENTITY = (
-  'model.', 'optimizer.name', 'data.name', 'data.image_size',
-  'train.batch_size',
-)  # fmt: skip
+_OF_TRAINING = ('train.batch_size',)
 _FIRST_VALUES = ('model.init',)  # of no matter once there are checkpoints
 _SECTIONS = ('model', 'loss', 'data', 'train', 'optimizer', 'eval')
 _PACKAGES = (
@@ -77,6 +75,7 @@ def check_owner(
   place: pathlib.Path,
   config: ConfigDict,
   added: Mapping[str, Any] | None = None,
+  trains: bool = False,
 ) -> dict[str, tuple]:
   """Compares the config with that of the run that the directory holds.
 
@@ -85,6 +84,7 @@ def check_owner(
     config: of this start.
     added: what a field stands for that the config there does not have, since
       it was written before there was one; by default 'nothing'.
+    trains: whether the run is to go on, and is not only looked at.
 
   Returns:
     Fields that differ but do not make it another run: {path: (old, new)}.
@@ -103,10 +103,11 @@ def check_owner(
     for name in sorted(old.keys() | new.keys())
     if old.get(name, 'nothing') != new.get(name, 'nothing')
   }
+  identity = _IDENTITY + _OF_TRAINING * trains
   other = {
     k: v
     for k, v in differing.items()
-    if k.startswith(_IDENTITY) and not k.startswith(_FIRST_VALUES)
+    if k.startswith(identity) and not k.startswith(_FIRST_VALUES)
   }
   if other and is_begun(place):
     fields = ', '.join(

@@ -32,6 +32,7 @@ def test_another_batch_size_is_another_run(whole):
   config = make_config(train__batch_size=32, train__steps=24)
   with pytest.raises(UserError, match=r'train\.batch_size: 16 there, 32'):
     train_lib.train_and_evaluate(config, str(whole))
+  assert train_lib.evaluate_only(config, str(whole))['count'] == 1000
 
 
 @pytest.fixture
