@@ -72,9 +72,9 @@ _ABOVE_0 = _Range(_SMALLEST, _LARGEST, 'above 0')
 _SHARE = _Range(0, 1, '0 to 1')
 _BELOW_1 = _Range(0, math.nextafter(1, 0), '0 or more, below 1')
 _FACTOR = _Range(_SMALLEST, math.nextafter(1, 0), 'above 0, below 1')
+_LENGTHS = ('train.steps', 'train.epochs')  # one of them is None
 # Of a number, or of each of several. What is not here is checked where it is
 # used: geometries, parts of data sets.
-_LENGTHS = ('train.steps', 'train.epochs')  # one of them is None
 _RANGES = {
   # JAX's keys take 32 bits: seeds beyond would start as others do.
   'seed': _Range(0, 2**32 - 1, f'0 to {2**32 - 1}'),

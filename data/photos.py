@@ -160,17 +160,13 @@ def of_tfds(
   return _TfdsPhotos(records, features['label'])
 
 
-_ADVICE = {
+# What to do about a photograph of a split that cannot be decoded.
+ADVICE = {
   'train': 'Mend it, or set data.on_error=skip and data.max_errors to replace '
   'such ones in training',
   'test': 'Mend it, or take it out of the data: every test image counts. '
   'python -m tools.check_data --all lists such ones',
 }
-
-
-def advice(split: str) -> str:
-  """Returns what to do about a photograph of a split that is not decoded."""
-  return _ADVICE[split]
 
 
 class Cropped:
@@ -201,7 +197,7 @@ class Cropped:
     split: str = 'train',
   ):
     self.photos, self._geometry = photos, geometry
-    self._advice = advice(split)
+    self._advice = ADVICE[split]
     self._seed, self._max_errors = seed, max_errors
     self._lock = threading.Lock()
     self._bad: dict[str, str] = {}  # every one so far, by key

@@ -181,21 +181,24 @@ def read_classes(
   Raises:
     UserError: the file is damaged.
   """
+  return _of_classes(
+    place, lambda c: (tuple(c['class_names']), tuple(c['image_shape'])), None
+  )
+
+
+def _of_classes(place, choose, missing):
   file = place / 'classes.json'
   if not file.exists():
-    return None
+    return missing
   try:
-    content = json.loads(file.read_text())
-    return tuple(content['class_names']), tuple(content['image_shape'])
-  except (OSError, ValueError, KeyError, TypeError) as error:
+    return choose(json.loads(file.read_text()))
+  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise UserError(f'{file} cannot be read: {error}') from None
 
 
 def train_examples(place: pathlib.Path) -> int:
   """Returns on how many examples the run was trained; 0: not recorded."""
-  if read_classes(place) is None:
-    return 0
-  found = json.loads((place / 'classes.json').read_text()).get('train_examples')
+  found = _of_classes(place, lambda c: c.get('train_examples'), 0)
   return found if isinstance(found, int) else 0
 
 

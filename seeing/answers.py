@@ -1,8 +1,10 @@
 """What a network says of many images."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from data import preprocess
 from data.sources import Source
 from evaluation.scoring import Network
 from runtime.progress import Progress
@@ -57,9 +59,6 @@ def whole(source: Source, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def bordered(images: np.ndarray, size: int) -> np.ndarray:
   """Centres [N, H, W, C] in [N, size, size, C]; leaves larger ones."""
-  height, width = images.shape[1:3]
-  if max(height, width) >= size:
+  if max(images.shape[1:3]) >= size:
     return images
-  top, left = (size - height) // 2, (size - width) // 2
-  around = (top, size - height - top), (left, size - width - left)
-  return np.pad(images, ((0, 0), *around, (0, 0)))
+  return np.asarray(preprocess.pad_to(jnp.asarray(images), size))

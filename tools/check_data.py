@@ -148,7 +148,7 @@ def check_all(config: ConfigDict) -> None:
     found = unreadable(source)
     print(f'{split:5s} {len(source):,} images read, {len(found):,} bad')
     for said in found:
-      print(f'      {said.removesuffix(photos.advice(split)).strip()}')
+      print(f'      {said.removesuffix(photos.ADVICE[split]).strip()}')
     bad += len(found)
   if bad:
     raise UserError(f'{bad:,} images cannot be decoded: mend or remove them')

@@ -12,15 +12,12 @@ set, as Figure 6; runs with an augmentation are points of another kind.
 Needs pip install matplotlib. The label of a curve is its directory's name.
 """
 
-import errno
-import json
-import os
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from runtime import run_log, storage
-from runtime.workdir import read_config
+from runtime.workdir import read_config, train_examples
 from tools import usage
 
 
@@ -41,8 +38,7 @@ def read(workdir: str, metric: str) -> tuple[list[int], list[float]]:
     ValueError: no line of it has the metric; names those that it has.
   """
   file = storage.path(workdir) / 'metrics.jsonl'
-  if not file.exists():
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
+  file.stat()  # raises where there is none, for which there are no lines
   rows, _ = run_log.read_lines(file)
   found = [(row['step'], row[metric]) for row in rows if metric in row]
   if not found:
@@ -54,12 +50,13 @@ def read(workdir: str, metric: str) -> tuple[list[int], list[float]]:
 
 def _examples(workdir) -> int:
   """Returns the size of a run's training set."""
-  file = storage.path(workdir) / 'classes.json'
-  found = json.loads(file.read_text()).get('train_examples')
+  place = storage.path(workdir)
+  found = train_examples(place)
   if not found:
     raise ValueError(
-      f'{file} does not say how many examples were trained on: it was written '
-      'before runs recorded that. Any start of the run adds it'
+      f'{place / "classes.json"} does not say how many examples were trained '
+      'on: it was written before runs recorded that. Any start of the run adds '
+      'it'
     )
   return found
 
