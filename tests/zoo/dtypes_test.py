@@ -10,8 +10,10 @@ import zoo
 @pytest.fixture
 def x64():
   jax.config.update('jax_enable_x64', True)
+  jax.clear_caches()  # some remember the integers of the other width
   yield
   jax.config.update('jax_enable_x64', False)
+  jax.clear_caches()
 
 
 @pytest.mark.parametrize(
