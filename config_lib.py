@@ -79,7 +79,7 @@ _RANGES = {
   # JAX's keys take 32 bits: seeds beyond would start as others do.
   'seed': _Range(0, 2**32 - 1, f'0 to {2**32 - 1}'),
   'data.max_errors': _FROM_0,
-  'data.threads': _FROM_0,
+  'data.threads': _Range(-1, _LARGEST, 'at least 0, or -1 for one a core'),
   'data.image_size': _FROM_1,
   'data.mean': _FINITE,
   'data.std': _ABOVE_0,

@@ -7,18 +7,17 @@ step at once, and the sequence of global batches is the same for any number of
 processes and devices.
 """
 
+import contextlib
 from collections.abc import Iterator
 
-import grain
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
+from data.ahead import ahead
 from data.arrays import check_labels
 from data.sources import Source
 from runtime.mesh import batch_sharding
-
-_BUFFERED_BATCHES = 4
 
 
 class Order:
@@ -73,7 +72,7 @@ def train_batches(
     start: first step.
     stop: end, not included.
     sharding: over the first axis of the batch.
-    threads: that fetch ahead; 0 fetches in the caller's thread.
+    threads: of `data.ahead`.
     together: batches that are yielded as one, on an axis in front; a divisor of
       `stop - start`. 1: without that axis.
 
@@ -137,15 +136,8 @@ def _local_rows(sharding: NamedSharding, batch_size: int) -> np.ndarray:
 
 
 def _read_ahead(fetch, calls, shape, sharding, threads):
-  # A whole batch is one element for Grain: its cost of some 30 microseconds
-  # an element is then paid once a batch, and threads overlap whole batches.
-  batches = grain.MapDataset.range(calls).map(fetch)
-  options = grain.ReadOptions(
-    num_threads=threads, prefetch_buffer_size=_BUFFERED_BATCHES * bool(threads)
-  )
-  iterator = iter(batches.to_iter_dataset(options))
-  try:
-    for batch in iterator:
+  with contextlib.closing(ahead(fetch, range(calls), threads)) as batches:
+    for batch in batches:
       if jax.process_count() == 1:
         yield batch
         continue
@@ -155,5 +147,3 @@ def _read_ahead(fetch, calls, shape, sharding, threads):
         )
         for name, rows in batch.items()
       }
-  finally:
-    iterator.close()  # ends its threads; else Grain complains at exit

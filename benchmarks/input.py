@@ -204,7 +204,9 @@ def measure(side: str, root: str, cores: int, seconds: float) -> None:
   os._exit(0)  # no waiting for workers
 
 
-def step_and_wait(name: str, root: str, batch_size: int) -> dict[str, float]:
+def step_and_wait(
+  name: str, root: str, batch_size: int, steps: int
+) -> dict[str, float]:
   """Trains a few steps of configs/NAME.py as `train_lib` does.
 
   Returns:
@@ -229,7 +231,7 @@ def step_and_wait(name: str, root: str, batch_size: int) -> dict[str, float]:
     batch_size,
     seed=config.seed,
     start=0,
-    stop=FULL + STEPS[name],
+    stop=FULL + steps,
     sharding=experiment.batch_sharding,
     threads=config.data.threads,
   )
@@ -255,14 +257,14 @@ def print_waiting(batch_size: int) -> None:
   devices = jax.devices()
   print(
     f'batch {batch_size}, {len(devices)} x {devices[0].device_kind}, '
-    f'{len(os.sched_getaffinity(0))} cores; {_processor()}; '
+    f'{len(os.sched_getaffinity(0))} cores; {processor()}; '
     f'{_versions(["ours"])}; {datetime.date.today():%d %B %Y}\n'
   )
   print('| config | images/s in training | waiting for data |\n|---|---:|---:|')
   with tempfile.TemporaryDirectory() as root:
     make_files(pathlib.Path(root))
-    for name in STEPS:
-      found = step_and_wait(name, root, batch_size)
+    for name, steps in STEPS.items():
+      found = step_and_wait(name, root, batch_size, steps)
       print(
         f'| {name} | {found["time/images_per_second"]:,.1f} | '
         f'{found["time/data_wait_fraction"]:.1%} |',
@@ -270,7 +272,10 @@ def print_waiting(batch_size: int) -> None:
       )
 
 
-def _in_process(side, root, cores, seconds):
+def in_process(
+  side: str, root: str, cores: int, seconds: float
+) -> dict[str, float]:
+  """Returns what `measure` of a process of its own finds."""
   command = [sys.executable, '-m', 'benchmarks.input', f'--side={side}']
   command += [f'--root={root}', f'--cores={cores}', f'--seconds={seconds}']
   environment = {
@@ -293,7 +298,8 @@ def _versions(sides):
   return ', '.join(known)
 
 
-def _processor():
+def processor() -> str:
+  """Returns the CPU's name."""
   for line in pathlib.Path('/proc/cpuinfo').read_text().splitlines():
     if line.startswith('model name'):
       return line.partition(':')[2].strip()
@@ -309,7 +315,7 @@ def compare(rounds: int, seconds: float) -> None:
     size = make_files(pathlib.Path(root))
     print(
       f'{FILES} JPEGs of 500x375, {size / 1e3:.0f} KB in the mean; '
-      f'{_processor()}; {_versions(here)}; '
+      f'{processor()}; {_versions(here)}; '
       f'{datetime.date.today():%d %B %Y}; {rounds} rounds of {seconds:g} s\n'
     )
     print(
@@ -321,7 +327,7 @@ def compare(rounds: int, seconds: float) -> None:
       found: dict[str, list[dict[str, float]]] = {side: [] for side in here}
       for _ in range(rounds):
         for side in here:
-          found[side].append(_in_process(side, root, cores, seconds))
+          found[side].append(in_process(side, root, cores, seconds))
       for side in here:
         print(_row(cores, side, found[side], found['ours']), flush=True)
       mine[cores] = found['ours']

@@ -1,5 +1,6 @@
 """Networks for ImageNet in PyTorch: the other side of `step`."""
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -114,14 +115,25 @@ class TorchGoogLeNet(nn.Module):
 
 
 def make_rounds(
-  name: str, peer: str | None, batch: int
+  name: str,
+  peer: str | None,
+  batch: int,
+  *,
+  device: str = 'cpu',
+  half: bool = False,
+  compiled: bool = False,
 ) -> tuple[Callable[[], None], Callable[[], None]]:
   """Returns functions that take one train step, and one forward pass.
+
+  On a GPU they return before it is done: `torch.cuda.synchronize` waits.
 
   Args:
     name: of the network in the zoo.
     peer: of torchvision's model; None builds it from our table.
     batch: images a step.
+    device: 'cpu' or 'cuda'.
+    half: autocast to bfloat16, parameters in float32 (AMP).
+    compiled: by torch.compile.
   """
   if peer:
     network = torchvision.models.get_model(peer)
@@ -129,24 +141,28 @@ def make_rounds(
     network = TorchGoogLeNet()
   else:
     network = from_rows(zoo.create(name).rows)
-  network = network.to(memory_format=torch.channels_last)
+  network = network.to(device, memory_format=torch.channels_last)
   optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
-  images = torch.randn(batch, 3, 224, 224).to(memory_format=torch.channels_last)
-  labels = torch.randint(0, 1000, (batch,))
+  images = torch.randn(batch, 3, 224, 224, device=device)
+  images = images.to(memory_format=torch.channels_last)
+  labels = torch.randint(0, 1000, (batch,), device=device)
+  called = torch.compile(network) if compiled else network
+  cast = functools.partial(torch.autocast, device, torch.bfloat16, half)
 
   def train():
     network.train()
     optimizer.zero_grad(set_to_none=True)
-    out = network(images)
-    first, *heads = out if isinstance(out, tuple) else (out,)
-    loss = functional.cross_entropy(first, labels)
-    loss += 0.3 * sum(functional.cross_entropy(h, labels) for h in heads)
+    with cast():
+      out = called(images)
+      first, *heads = out if isinstance(out, tuple) else (out,)
+      loss = functional.cross_entropy(first, labels)
+      loss += 0.3 * sum(functional.cross_entropy(h, labels) for h in heads)
     loss.backward()
     optimizer.step()
 
   def forward():
     network.eval()
-    with torch.inference_mode():
-      network(images)
+    with torch.inference_mode(), cast():
+      called(images)
 
   return train, forward

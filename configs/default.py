@@ -24,7 +24,9 @@ def get_config() -> ConfigDict:
       'eval_geometry': {'name': 'none'},  # in evaluation
       'on_error': 'stop',  # at a photograph that cannot be decoded; skip:
       'max_errors': 100,  # in training take the next, for so many of them
-      'threads': 2,  # that fetch ahead; 0 is fastest for data in memory
+      # That fetch ahead, each a batch; -1: one a core of this process. 0 is
+      # fastest for data in memory.
+      'threads': -1,
       'image_size': 0,  # side of the network's input, pixels
       'mean': (0.0,),  # the network sees (pixel - mean) / std; pixels are
       'std': (1.0,),  # 0 to 255; one value, or one a channel, R, G, B

@@ -68,7 +68,7 @@ def _set_data(config, name):
   config.data.update(
     name=name,
     options=DATA_OPTIONS.get(name, {}),
-    threads=2 if name == 'tfds' else 0,
+    threads=-1 if name == 'tfds' else 0,
     image_size=32,  # II-B: 28x28 in the centre of 32x32
     # II-B: background -0.1, ink 1.175: (0 - 20) / 200 and (255 - 20) / 200
     mean=(20.0,),

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +19,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from data import crops
+from data.ahead import ahead
 from data.arrays import check_labels
 from data.photos import Cropped
 from data.sources import Source
@@ -200,15 +200,7 @@ def _chunks(read, indices, threads) -> Iterator[tuple]:
     rows = np.arange(chunk, min(chunk + _CHUNK, len(indices)))
     return (rows, *read(indices[rows]))
 
-  starts = grain.MapDataset.range(0, len(indices), _CHUNK).map(fetch)
-  options = grain.ReadOptions(
-    num_threads=threads, prefetch_buffer_size=4 * bool(threads)
-  )
-  iterator = iter(starts.to_iter_dataset(options))
-  try:
-    yield from iterator
-  finally:
-    iterator.close()
+  return ahead(fetch, range(0, len(indices), _CHUNK), threads)
 
 
 def probabilities(

@@ -31,10 +31,9 @@ from jax.experimental import topologies
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-import zoo
 from errors import UserError, one_line
 from experiment import create_experiment
-from tools import command
+from tools import command, noise
 from training.state import abstract_state
 from training.train_step import make_train_step
 
@@ -89,7 +88,7 @@ def compile_step(config: ConfigDict, topology: str, batch: int) -> Report:
     UserError: no such topology, no TPU compiler, or a config that is wrong.
   """
   devices = chips(topology)
-  _set_noise(config)
+  noise.replace_data(config)
   if batch:
     config.train.batch_size = batch * len(devices)
   experiment = create_experiment(config, Mesh(np.array(devices), (AXIS,)))
@@ -147,17 +146,6 @@ def report(step, arguments: tuple, devices: int, images: int) -> Report:
     flops=cost['flops'],
     collectives=collectives(compiled.as_text()),
   )
-
-
-def _set_noise(config):
-  height, width, channels = zoo.image_shape(config.model.name)
-  classes = 10 if height < 100 else 1000
-  config.data.name = 'fake'
-  config.data.options = ConfigDict({
-    'shape': (height, width, channels), 'num_classes': classes, 'examples': 8,
-  })  # fmt: skip
-  config.data.geometry = ConfigDict({'name': 'none'})
-  config.data.eval_geometry = ConfigDict({'name': 'none'})
 
 
 def collectives(text: str) -> list[tuple[str, int]]:

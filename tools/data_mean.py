@@ -15,17 +15,16 @@ Sums are of whole numbers, so no result depends on the order or on rounding.
 --images takes so many from all over the split.
 """
 
-import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import grain
 import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
 import experiment
 from data import mean_image, preprocess
+from data.ahead import ahead
 from data.photos import Cropped
 from data.sources import Source
 from errors import UserError
@@ -126,15 +125,7 @@ def _parts(source, indices, size) -> Iterator[Sums]:
       images = np.asarray(preprocess.pad_to(images, size))
     return sums_of(images)
 
-  starts = grain.MapDataset.range(0, len(indices), _CHUNK).map(fetch)
-  options = grain.ReadOptions(
-    num_threads=os.cpu_count() or 1, prefetch_buffer_size=16
-  )
-  iterator = iter(starts.to_iter_dataset(options))
-  try:
-    yield from iterator
-  finally:
-    iterator.close()
+  return ahead(fetch, range(0, len(indices), _CHUNK), -1)
 
 
 def lines(found: Statistics) -> list[str]:

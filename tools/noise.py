@@ -1,0 +1,20 @@
+"""Configs whose data are noise: for tools that look at a step, not at data."""
+
+from ml_collections import ConfigDict
+
+import zoo
+
+
+def replace_data(config: ConfigDict) -> None:
+  """Gives a config noise of its network's own image size in place of its data.
+
+  10 classes for images below 100 pixels, 1,000 for others; no geometry.
+  """
+  height, width, channels = zoo.image_shape(config.model.name)
+  classes = 10 if height < 100 else 1000
+  config.data.name = 'fake'
+  config.data.options = ConfigDict({
+    'shape': (height, width, channels), 'num_classes': classes, 'examples': 8,
+  })  # fmt: skip
+  config.data.geometry = ConfigDict({'name': 'none'})
+  config.data.eval_geometry = ConfigDict({'name': 'none'})
