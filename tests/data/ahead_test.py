@@ -26,12 +26,12 @@ def test_every_thread_has_work(threads, monkeypatch):
 
 
 def test_its_threads_end_with_it():
-  before = threading.active_count()
+  before = set(threading.enumerate())
   elements = ahead.ahead(lambda n: n, range(100), 3)
   next(elements)
-  assert threading.active_count() > before
+  added = set(threading.enumerate()) - before
+  assert added
   elements.close()
-  for thread in threading.enumerate():
-    if thread is not threading.current_thread():
-      thread.join(timeout=5)
-  assert threading.active_count() <= before
+  for thread in added:
+    thread.join(timeout=5)
+  assert not any(thread.is_alive() for thread in added)
