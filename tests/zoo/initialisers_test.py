@@ -9,66 +9,84 @@ import pytest
 
 import zoo
 
+
+def caffes_xavier(ins, outs):
+  return (3 / ins) ** 0.5
+
+
+def he(ins, outs):
+  return (2 / ins) ** 0.5
+
+
+def glorot(ins, outs):
+  return (2 / (ins + outs)) ** 0.5
+
+
+def lecun(ins, outs):
+  return (1 / ins) ** 0.5
+
+
 # Typed from the fact sheets. A line: layers, distribution, its deviation or
-# bound, bias. f and g stand for a kernel's fan-in and fan-out.
+# bound, which may depend on a kernel's fan-in and fan-out, bias.
 _BIASED = 'conv[245]|fc[67]'  # AlexNet, Section 5
 _ALEXNET = [
-  (_BIASED, 'normal', '0.01', 1),
-  ('conv[13]|fc8', 'normal', '0.01', 0),
+  (_BIASED, 'normal', 0.01, 1),
+  ('conv[13]|fc8', 'normal', 0.01, 0),
 ]
 _WIDER = [  # cuda-convnet, layers-145 and layers-imagenet-1gpu
-  ('conv3', 'normal', '0.03', 0),
-  ('conv[45]', 'normal', '0.03', 1),
-  ('conv2|fc[67]', 'normal', '0.01', 1),
-  ('conv1|fc8', 'normal', '0.01', 0),
+  ('conv3', 'normal', 0.03, 0),
+  ('conv[45]', 'normal', 0.03, 1),
+  ('conv2|fc[67]', 'normal', 0.01, 1),
+  ('conv1|fc8', 'normal', 0.01, 0),
 ]
 
 
 def _caffes(bias):  # models/bvlc_alexnet, bvlc_reference_caffenet
   return [
-    ('fc[67]', 'normal', '0.005', bias),
-    ('conv[245]', 'normal', '0.01', bias),
-    ('conv[13]|fc8', 'normal', '0.01', 0),
+    ('fc[67]', 'normal', 0.005, bias),
+    ('conv[245]', 'normal', 0.01, bias),
+    ('conv[13]|fc8', 'normal', 0.01, 0),
   ]
 
 
 _GOOGLENET = [  # models/bvlc_googlenet
-  ('.*classifier', 'uniform', '(3 / f) ** 0.5', 0),
-  ('(?!.*classifier).*', 'uniform', '(3 / f) ** 0.5', 0.2),
+  ('.*classifier', 'uniform', caffes_xavier, 0),
+  ('(?!.*classifier).*', 'uniform', caffes_xavier, 0.2),
 ]
 _RESNET = [  # Section 3.4, as He et al. 2015; the classifier is ours
-  ('(conv|s).*', 'normal', '(2 / f) ** 0.5', None),
-  ('fc', 'uniform', 'classifier', 0),
+  ('(conv|s).*', 'normal', he, None),
+  ('fc', 'uniform', None, 0),
 ]
-_GLOROT = ('(conv|fc).*', 'cut', '(2 / (f + g)) ** 0.5')
 FIRST = {
   ('alexnet',): _ALEXNET,
   ('alexnet_merged',): _ALEXNET,
   ('alexnet', 'initializer', 'glorot'): [
-    (_BIASED, *_GLOROT[1:], 1),
-    ('conv[13]|fc8', *_GLOROT[1:], 0),
+    (_BIASED, 'cut', glorot, 1),
+    ('conv[13]|fc8', 'cut', glorot, 0),
   ],
   ('alexnet_source',): _WIDER,
   ('alexnet_owt',): _WIDER,
   ('bvlc_alexnet',): _caffes(0.1),
   ('caffenet',): _caffes(1),
   # ZFNet, Section 3.1: 1e-2 and 0.
-  ('zfnet',): [('.*', 'normal', '0.01', 0)],
-  ('zfnet512',): [('.*', 'normal', '0.01', 0)],
+  ('zfnet',): [('.*', 'normal', 0.01, 0)],
+  ('zfnet512',): [('.*', 'normal', 0.01, 0)],
   # VGG, Section 3.1: variance 1e-2 and 0; Glorot & Bengio 2010.
-  ('vgg_a_lrn',): [('.*', 'normal', '0.1', 0)],
-  ('vgg_c',): [('.*', 'normal', '0.1', 0)],
-  ('vgg_c', 'initializer', 'caffe'): [('.*', 'normal', '0.01', 0)],
-  ('vgg_c', 'initializer', 'glorot'): [(*_GLOROT, 0)],
+  ('vgg_a_lrn',): [('.*', 'normal', 0.1, 0)],
+  ('vgg_c',): [('.*', 'normal', 0.1, 0)],
+  ('vgg_c', 'initializer', 'caffe'): [('.*', 'normal', 0.01, 0)],
+  ('vgg_c', 'initializer', 'glorot'): [('.*', 'cut', glorot, 0)],
   ('googlenet',): _GOOGLENET,
   ('bvlc_googlenet',): _GOOGLENET,
   ('plain18',): _RESNET,
   ('resnet18', 'shortcut', 'B'): _RESNET,
   ('resnet50',): _RESNET,
   ('resnet20_cifar',): _RESNET,
-  ('lenet5_modern',): [('.*', 'cut', '(1 / f) ** 0.5', 0)],
+  ('lenet5_modern',): [('.*', 'cut', lecun, 0)],
 }
-_CLASSIFIER = {'plain18': 512, 'resnet18': 512, 'resnet50': 2048}  # its fan-in
+_CLASSIFIER = {  # fan-in
+  'plain18': 512, 'resnet18': 512, 'resnet50': 2048, 'resnet20_cifar': 64,
+}  # fmt: skip
 SHAPE = (3, 3, 40, 60)
 
 
@@ -116,10 +134,10 @@ def test_first_values_of_every_layer(key, monkeypatch):
       continue
     (row,) = (r for r in FIRST[key] if re.fullmatch(r[0], layer))
     _, kind, size, bias = row
-    if size == 'classifier':
-      size = f'{_CLASSIFIER.get(name, 64)} ** -0.5'
+    if size is None:
+      size = _CLASSIFIER[name] ** -0.5
     kernel = np.asarray(inits['kernel'](first, SHAPE, np.float32))
-    check_drawn(kernel, kind, eval(size, {'f': ins, 'g': outs}))
+    check_drawn(kernel, kind, size(ins, outs) if callable(size) else size)
     assert ('bias' in inits) == (bias is not None)
     if 'bias' in inits:
       np.testing.assert_allclose(inits['bias'](first, (3,)), bias)

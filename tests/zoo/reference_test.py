@@ -35,12 +35,7 @@ def vgg(layers, **more):
   return functools.partial(reference.vgg, layers=layers, **more)
 
 
-def with_norm(form, **norm):
-  return functools.partial(form, **norm)
-
-
-# Wide enough that a norm's window is not all channels. Sides of 64 and 72 are
-# an odd map at the end.
+# Wide enough that a norm's window is not all channels.
 WIDE = {'width': 0.1}
 FORMS = {
   'alexnet': case(reference.alexnet, 224, **WIDE),
@@ -49,7 +44,7 @@ FORMS = {
   'alexnet_merged': case(reference.one_tower, 227, **WIDE),
   'bvlc_alexnet': case(reference.bvlc_alexnet, 227, **WIDE),
   'caffenet': case(
-    with_norm(reference.one_tower, groups=2, **CAFFE), 227, **WIDE
+    functools.partial(reference.one_tower, groups=2, **CAFFE), 227, **WIDE
   ),
   'alexnet_owt': case(reference.alexnet_owt, 224),
   'zfnet': case(reference.zfnet, 224, **WIDE),
@@ -60,21 +55,18 @@ FORMS = {
   'vgg_d gap': case(vgg('33 33 333 333 333'), 32, head='gap'),
   'vgg_e': case(vgg('33 33 3333 3333 3333'), 224),
   'googlenet': case(reference.googlenet, 224, **WIDE),
-  'bvlc_googlenet': case(with_norm(reference.googlenet, **CAFFE), 224, **WIDE),
+  'bvlc_googlenet': case(
+    functools.partial(reference.googlenet, **CAFFE), 224, **WIDE
+  ),
   'googlenet_naive': case(
     functools.partial(reference.googlenet, naive=True), 224
   ),
   'plain18': case(resnet(2, 2, 2, 2, shortcut='none'), 64, 72),
   'resnet18': case(resnet(2, 2, 2, 2, shortcut='A'), 64, 72),
-  'resnet18 B': case(
-    resnet(2, 2, 2, 2, shortcut='B'), 64, 72, shortcut='B'
-  ),
-  'resnet18 C': case(
-    resnet(2, 2, 2, 2, shortcut='C'), 64, 72, shortcut='C'
-  ),
-  'resnet50': case(
-    resnet(3, 4, 6, 3, shortcut='B', bottleneck=True), 64, 72
-  ),
+  'resnet18 B': case(resnet(2, 2, 2, 2, shortcut='B'), 64, 72, shortcut='B'),
+  'resnet18 C': case(resnet(2, 2, 2, 2, shortcut='C'), 64, 72, shortcut='C'),
+  'resnet18_v1_5': case(resnet(2, 2, 2, 2, shortcut='B', v1_5=True), 64, 72),
+  'resnet50': case(resnet(3, 4, 6, 3, shortcut='B', bottleneck=True), 64, 72),
   'resnet50_v1_5': case(
     resnet(3, 4, 6, 3, shortcut='B', bottleneck=True, v1_5=True), 64, 72
   ),
