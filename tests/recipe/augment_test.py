@@ -1,5 +1,7 @@
 """Pixels: padding, range, and the affine distortions of LeNet-5."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -132,34 +134,45 @@ def test_an_unknown_form_of_lighting_is_refused_before_training():
     experiment.create_experiment(config)
 
 
-def test_photometric_is_three_blends_in_some_order():
-  images = images_of(64)
+def centre_of(name, image):
+  """What a factor leaves as it is: black, the mean grey, the pixel's grey."""
+  grey = (image @ np.array([0.299, 0.587, 0.114]))[..., None]
+  return {'brightness': 0 * grey, 'contrast': grey.mean(), 'colour': grey}[name]
+
+
+def test_photometric_is_three_blends_in_every_order():
+  images, key = images_of(64), jax.random.key(1)
   options = {'brightness': 0.0, 'contrast': 0.0, 'colour': 0.0}
-  same = augment.photometric(jax.random.key(1), images, **options)
-  flipped = augment.flip(jax.random.split(jax.random.key(1), 4)[0], images)
+  same = augment.photometric(key, images, **options)
+  flipped = np.asarray(augment.flip(jax.random.split(key, 4)[0], images), float)
   np.testing.assert_allclose(same, flipped, atol=1e-3)
-  grey = flipped @ np.array([0.299, 0.587, 0.114])
-  centres = {
-    'brightness': np.zeros_like(flipped, 'f'),
-    'contrast': np.broadcast_to(
-      grey.mean((1, 2))[:, None, None, None], flipped.shape
-    ),
-    'colour': np.broadcast_to(grey[..., None], flipped.shape),
-  }
-  for name, centre in centres.items():
-    out = augment.photometric(
-      jax.random.key(1), images, **{**options, name: 0.5}
-    )
-    factors = []
-    for i in range(len(images)):
-      inside = (np.asarray(out[i]) > 0.5) & (np.asarray(out[i]) < 254.5)
-      x = (np.asarray(flipped[i], 'f') - centre[i])[inside]
-      y = (np.asarray(out[i]) - centre[i])[inside]
-      factor = (x * y).sum() / (x * x).sum()
-      np.testing.assert_allclose(y, factor * x, atol=0.05)
-      factors.append(factor)
-    assert 0.5 <= min(factors) < 0.6
-    assert 1.4 < max(factors) <= 1.5
+  factors = {name: [] for name in options}
+  for name, found in factors.items():
+    out = augment.photometric(key, images, **{**options, name: 0.5})
+    for image, changed in zip(flipped, np.asarray(out, float), strict=True):
+      inside = (changed > 0.5) & (changed < 254.5)
+      centre = centre_of(name, image)
+      x, y = (image - centre)[inside], (changed - centre)[inside]
+      found.append((x * y).sum() / (x * x).sum())
+      np.testing.assert_allclose(y, found[-1] * x, atol=0.05)
+    assert 0.5 <= min(found) < 0.6
+    assert 1.4 < max(found) <= 1.5
+  # All three: as one by one in an order, clipped after each, which is what
+  # tells the orders apart.
+  out = np.asarray(augment.photometric(key, images, 0.5, 0.5, 0.5))
+  orders = set()
+  for i, image in enumerate(flipped):
+    fitting = set()
+    for order in itertools.permutations(options):
+      x = image
+      for name in order:
+        centre = centre_of(name, x)
+        x = (centre + factors[name][i] * (x - centre)).clip(0, 255)
+      if np.allclose(out[i], x, atol=0.05):
+        fitting.add(order)
+    assert fitting
+    orders |= fitting if len(fitting) == 1 else set()
+  assert len(orders) == 6
 
 
 def test_howards_lighting_noise_comes_last_and_is_alexnets():
