@@ -129,11 +129,12 @@ def test_classes_without_photographs_are_refused_by_name(root, part, split):
   refused(r'class2 \(1 file: 1 .heic\).* \.webp', root, split)
 
 
-def test_a_class_that_the_test_split_lacks_is_said(root):
+def test_a_class_that_the_test_split_lacks_is_said_and_moves_no_other(root):
   shutil.rmtree(root / 'val/class1')
-  assert create(root, 'test').notes == (
-    'no photographs of 1 of 3 classes: class1',
-  )
+  test = create(root, 'test')
+  assert test.notes == ('no photographs of 1 of 3 classes: class1',)
+  found = [(p.key.split('/')[1], p.label) for p in test.read(range(4))]
+  assert found == [('class0', 0)] * 2 + [('class2', 2)] * 2
 
 
 def test_one_class_written_in_two_forms_of_unicode(root):
