@@ -133,17 +133,34 @@ def test_a_class_that_the_test_split_lacks_is_said_and_moves_no_other(root):
   shutil.rmtree(root / 'val/class1')
   test = create(root, 'test')
   assert test.notes == ('no photographs of 1 of 3 classes: class1',)
-  found = [(p.key.split('/')[1], p.label) for p in test.read(range(4))]
-  assert found == [('class0', 0)] * 2 + [('class2', 2)] * 2
+  assert labels_of(test) == ['class0 0'] * 2 + ['class2 2'] * 2
+
+
+def labels_of(source):
+  photographs = source.read(range(len(source)))
+  return [f'{p.key.split("/")[1]} {p.label}' for p in photographs]
+
+
+def test_labels_count_the_names_of_folders_whatever_sorts_before_a_slash(root):
+  for part in ('train', 'val'):
+    (root / part / 'class2').rename(root / part / 'class0+')
+  assert labels_of(create(root)) == [
+    f'{name} {i}'
+    for i, name in enumerate(('class0', 'class0+', 'class1'))
+    for _ in range(4)
+  ]
 
 
 def test_one_class_written_in_two_forms_of_unicode(root):
   nfc, nfd = (unicodedata.normalize(form, 'é') for form in ('NFC', 'NFD'))
   (root / 'train/class0').rename(root / 'train' / nfd)
   (root / 'val/class0').rename(root / 'val' / nfc)
+  for part in ('train', 'val'):  # comes after one form, before the other
+    (root / part / 'class2').rename(root / part / 'f')
   train, test = create(root), create(root, 'test')
-  assert train.class_names == test.class_names == ('class1', 'class2', nfc)
-  assert len(train.read(np.arange(12))) == 12
+  assert train.class_names == test.class_names == ('class1', 'f', nfc)
+  assert labels_of(train)[-1] == f'{nfd} 2'
+  assert labels_of(test)[-1] == f'{nfc} 2'
   (root / 'train' / nfc).mkdir()
   refused("two folders 'é'", root)
 
