@@ -390,7 +390,7 @@ def test_what_does_not_fit_is_refused():
   with pytest.raises(UserError, match="'single' does not go with"):
     protocol_of('single')
   with pytest.raises(UserError, match=r'32 of dense is below .* 64'):
-    protocols.check_scales(protocol_of('dense', (32,)), 64)
+    protocols.check_scales(protocol_of('dense', (96, 32)), 64)
   damaged = source_of([FILES[1], FILES[1][:300]], 64)
   with pytest.raises(UserError, match=r'1\.jpg \(index 1\) cannot be decoded'):
     scoring.evaluate(
