@@ -112,6 +112,10 @@ def test_a_system_folder_does_not_make_classes_of_a_flat_folder(root):
     'left out 1 file: 1 .xmp; folders @eaDir',
     'no photographs of 2 of 3 classes: class0, class2',
   )
+  (root / 'labels.csv').write_text('x.jpg,class2\n')  # goes before
+  test = create(root, 'test')
+  assert test.notes[0] == f'labels from {root}/labels.csv'
+  assert labels_of(test) == ['x.jpg 2']
 
 
 @pytest.mark.parametrize(
