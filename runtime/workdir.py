@@ -31,10 +31,20 @@ from runtime import storage
 
 # A run may be continued with another length, evaluation or data directory;
 # these make it another run, whose checkpoints have another form or meaning.
-_IDENTITY = ('model.', 'optimizer.name', 'data.name', 'data.image_size')
-# Steps are counted in batches, and a step is a position in the data.
-_OF_TRAINING = ('train.batch_size',)
-_FIRST_VALUES = ('model.init',)  # of no matter once there are checkpoints
+_NETWORK = 'model.'  # its fields
+_IDENTITY = ('optimizer.name', 'data.name', 'data.image_size')
+_OF_TRAINING = (
+  # Steps are counted in batches, and a step is a position in the data.
+  'train.batch_size',
+  # The velocity is of gradients, or of these times the rate.
+  'optimizer.momentum_form',
+  # What the parameters were trained to see; evaluation takes the recorded.
+  'data.mean',
+  'data.std',
+  'data.order',
+)
+# And what it takes: of no matter once there are checkpoints.
+_FIRST_VALUES = 'model.init'
 _SECTIONS = ('model', 'loss', 'data', 'train', 'optimizer', 'eval')
 _PACKAGES = (
   'jax',
@@ -107,7 +117,8 @@ def check_owner(
   other = {
     k: v
     for k, v in differing.items()
-    if k.startswith(identity) and not k.startswith(_FIRST_VALUES)
+    if k in identity
+    or (k.startswith(_NETWORK) and not k.startswith(_FIRST_VALUES))
   }
   if other and is_begun(place):
     fields = ', '.join(

@@ -41,10 +41,11 @@ def test_a_run_leaves_what_the_readme_says(whole):
 
 
 def test_tensorboard_reads_the_events(whole):
-  module = pytest.importorskip(
-    'tensorboard.backend.event_processing.event_accumulator'
+  from tensorboard.backend.event_processing import (  # noqa: PLC0415  slow
+    event_accumulator,
   )
-  events = module.EventAccumulator(str(whole))
+
+  events = event_accumulator.EventAccumulator(str(whole))
   events.Reload()
   steps = [e.step for e in events.Scalars('eval/top1_error')]
   assert steps == [4, 8, 12]

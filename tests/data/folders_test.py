@@ -112,6 +112,10 @@ def test_a_system_folder_does_not_make_classes_of_a_flat_folder(root):
     'left out 1 file: 1 .xmp; folders @eaDir',
     'no photographs of 2 of 3 classes: class0, class2',
   )
+  (root / 'labels.csv').write_text('x.jpg,class2\n')  # goes before
+  test = create(root, 'test')
+  assert test.notes[0] == f'labels from {root}/labels.csv'
+  assert labels_of(test) == ['x.jpg 2']
 
 
 @pytest.mark.parametrize(
@@ -129,20 +133,38 @@ def test_classes_without_photographs_are_refused_by_name(root, part, split):
   refused(r'class2 \(1 file: 1 .heic\).* \.webp', root, split)
 
 
-def test_a_class_that_the_test_split_lacks_is_said(root):
+def test_a_class_that_the_test_split_lacks_is_said_and_moves_no_other(root):
   shutil.rmtree(root / 'val/class1')
-  assert create(root, 'test').notes == (
-    'no photographs of 1 of 3 classes: class1',
-  )
+  test = create(root, 'test')
+  assert test.notes == ('no photographs of 1 of 3 classes: class1',)
+  assert labels_of(test) == ['class0 0'] * 2 + ['class2 2'] * 2
+
+
+def labels_of(source):
+  photographs = source.read(range(len(source)))
+  return [f'{p.key.split("/")[1]} {p.label}' for p in photographs]
+
+
+def test_labels_count_the_names_of_folders_whatever_sorts_before_a_slash(root):
+  for part in ('train', 'val'):
+    (root / part / 'class2').rename(root / part / 'class0+')
+  assert labels_of(create(root)) == [
+    f'{name} {i}'
+    for i, name in enumerate(('class0', 'class0+', 'class1'))
+    for _ in range(4)
+  ]
 
 
 def test_one_class_written_in_two_forms_of_unicode(root):
   nfc, nfd = (unicodedata.normalize(form, 'é') for form in ('NFC', 'NFD'))
   (root / 'train/class0').rename(root / 'train' / nfd)
   (root / 'val/class0').rename(root / 'val' / nfc)
+  for part in ('train', 'val'):  # comes after one form, before the other
+    (root / part / 'class2').rename(root / part / 'f')
   train, test = create(root), create(root, 'test')
-  assert train.class_names == test.class_names == ('class1', 'class2', nfc)
-  assert len(train.read(np.arange(12))) == 12
+  assert train.class_names == test.class_names == ('class1', 'f', nfc)
+  assert labels_of(train)[-1] == f'{nfd} 2'
+  assert labels_of(test)[-1] == f'{nfc} 2'
   (root / 'train' / nfc).mkdir()
   refused("two folders 'é'", root)
 

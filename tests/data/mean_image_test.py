@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import photographs
 import pytest
+import two_processes
 from conftest import make_config
 
 import train_lib
@@ -191,15 +192,23 @@ def test_a_member_without_one_has_none(run, tmp_path):
   np.testing.assert_allclose(found, np.mean(each, 0), atol=1e-6)
 
 
-def test_processes_compare_the_content_of_the_file(run, tmp_path):
-  np.save(tmp_path / 'b.npy', image_of(1))
-  shutil.copy(run[1], tmp_path / 'a.npy')
-  paths = (run[1], tmp_path / 'a.npy', tmp_path / 'b.npy', '', 'gone.npy')
-  one, same, other, none, gone = (
-    mean_image.digest(config_of(p)) for p in paths
-  )
-  assert one == same != other
-  assert none == gone == ''
+def test_processes_compare_the_content_of_the_file(tmp_path, monkeypatch):
+  """The same path on all, but one has another file behind it."""
+  place = tmp_path / 'mine'
+  place.mkdir()
+  monkeypatch.chdir(place)
+  np.save('a.npy', image_of(0))
+
+  def check():
+    config = config_of('a.npy')
+    train_lib._check_same(config, None)
+
+  others = two_processes.say(monkeypatch, check)
+  two_processes.hear(monkeypatch, others)
+  check()
+  np.save('a.npy', np.nextafter(image_of(0), 256))
+  with pytest.raises(UserError, match=r'file of data\.mean_image of process 1'):
+    check()
 
 
 def test_published_weights_have_a_mean_of_their_own():

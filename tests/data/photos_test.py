@@ -219,6 +219,10 @@ def test_geometry_and_data_must_fit(root):
   config = config_of(root)
   source = experiment.create_source(config, 'train')
   assert source.image_shape == (32, 32, 3)
+  crops = source.batch(np.arange(4))['image']
+  config.seed = 1
+  other = experiment.create_source(config, 'train').batch(np.arange(4))['image']
+  assert (crops != other).any()
   config.data.geometry = {'name': 'none'}
   with pytest.raises(UserError, match=r"geometry.name 'none'.*scale_jitter"):
     experiment.create_source(config, 'train')

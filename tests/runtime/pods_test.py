@@ -128,16 +128,6 @@ def test_sigterm_in_the_first_compilation_leaves_at_once(
   assert not list((workdir / 'checkpoints').iterdir())
 
 
-def test_second_sigterm_ends_at_once(tmp_path):
-  # Evaluation and save of a large batch: there is time for a second one.
-  with Pod(tmp_path / 'run', 1, 1, *LONG) as pod:
-    pod.wait_for_step(10)
-    pod.send(signal.SIGSTOP)
-    pod.send(signal.SIGTERM)
-    pod.send(signal.SIGCONT)
-    assert pod.codes(timeout=30) in ([75], [143])
-
-
 @more
 def test_random_preemptions_end_the_same(tmp_path):
   """SIGTERM to one or both, at random moments; PREEMPTIONS=20 for more."""

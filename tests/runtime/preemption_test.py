@@ -1,9 +1,12 @@
-"""What a stop leaves behind, in one process; pods_test.py has real signals."""
+"""What a stop leaves behind; pods_test.py has signals to whole runs."""
 
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
-from conftest import cases, make_config
+from conftest import ROOT, cases, make_config
 from pod import digests, record
 
 import train_lib
@@ -74,6 +77,53 @@ def test_a_kill_while_a_checkpoint_is_replaced(tmp_path, whole, successor):
   assert store.evaluated(12)
   store.close()
   assert not aside.parent.exists()
+
+
+# Says when it is asked to stop, and does not heed it, as in a long save.
+DEAF = """
+import sys, time
+from runtime.preemption import Preemption
+preemption = Preemption()
+preemption.install()
+if sys.argv[1] == 'stepped':
+  preemption.step_taken()
+print('ready', flush=True)
+while not preemption.agreed():
+  time.sleep(0.01)
+print('asked', flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def deaf(request):
+  process = subprocess.Popen(
+    [sys.executable, '-c', DEAF, request.param], text=True, cwd=ROOT,
+    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+  )  # fmt: skip
+  assert process.stdout.readline() == 'ready\n'
+  yield process
+  process.kill()
+  process.communicate()
+
+
+@pytest.mark.parametrize('deaf', ['stepped'], indirect=True)
+def test_the_second_sigterm_ends_at_once_what_the_first_asks(deaf):
+  deaf.send_signal(signal.SIGTERM)
+  assert deaf.stdout.readline() == 'asked\n'
+  assert deaf.poll() is None
+  deaf.send_signal(signal.SIGTERM)
+  _, said = deaf.communicate(timeout=30)
+  assert deaf.returncode == 143
+  assert 'SIGTERM again: left at once' in said
+
+
+@pytest.mark.parametrize('deaf', ['at the start'], indirect=True)
+def test_the_first_sigterm_ends_at_once_where_nothing_is_lost(deaf):
+  deaf.send_signal(signal.SIGTERM)
+  said, why = deaf.communicate(timeout=30)
+  assert (deaf.returncode, said) == (75, '')
+  assert 'before the first step: nothing to save' in why
 
 
 @pytest.mark.parametrize(

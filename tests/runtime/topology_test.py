@@ -13,6 +13,8 @@ from photographs import make_folder
 
 BASE = {'train__batch_size': 64, 'train__steps': 30, 'eval__batch_size': 64}
 BASE |= {'eval__every': '30 steps', 'checkpoint__every': '15 steps'}
+# At a small rate rounding of sums in another order is not amplified.
+BASE |= {'optimizer__learning_rate': 1e-4}
 
 
 def start(workdir, devices=1, **task):
@@ -51,15 +53,15 @@ def check_same(got, workdir, expected):
   if got['digests']:
     assert got['digests'] == result['digests']
     assert len(set(got['digests'])) == 100
-  # Two steps: after more, rounding of sums in another order is amplified.
-  np.testing.assert_allclose(
-    losses(workdir)[:2], expected_losses[:2], rtol=1e-6
-  )
-  assert got['result']['eval/count'] == 1000
-  difference = (
-    got['result']['eval/top1_error'] - result['result']['eval/top1_error']
-  )
-  assert abs(difference) < 0.05
+  found = losses(workdir)
+  assert len(found) == len(expected_losses) == 30
+  np.testing.assert_allclose(found[:2], expected_losses[:2], rtol=1e-6)
+  np.testing.assert_allclose(found, expected_losses, rtol=1e-5)
+  ours, theirs = got['result'], result['result']
+  assert ours['eval/count'] == 1000
+  assert ours['eval/loss'] == pytest.approx(theirs['eval/loss'], rel=1e-5)
+  # An image between two classes may fall to either.
+  assert abs(ours['eval/wrong'] - theirs['eval/wrong']) <= 2
 
 
 @pytest.mark.slow

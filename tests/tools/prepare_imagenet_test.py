@@ -12,17 +12,14 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
+from array_record.python import array_record_module
 from conftest import ROOT
 from photographs import encode, jpeg, pixels
 from PIL import Image
 
 from data import decoding, sources
 from errors import UserError
-
-tfds = pytest.importorskip('tensorflow_datasets')
-
-from array_record.python import array_record_module
-
 from tools import imagenet_index, imagenet_shards, prepare_imagenet
 
 WORDS = ('n01440764', 'n01443537', 'n02119789')

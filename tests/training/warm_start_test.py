@@ -1,12 +1,15 @@
 """Parameters from elsewhere; statistics computed anew after training."""
 
+import dataclasses
 import json
 import shutil
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 from conftest import make_config
+from pod import record
 
 import experiment as experiment_lib
 import train_lib
@@ -16,8 +19,9 @@ from evaluation import networks
 from runtime import checkpoints
 from training import warm_start
 from training.state import abstract_state, create_state
-from training.statistics import batches_of
+from training.statistics import batches_of, recompute_statistics
 from zoo import weights
+from zoo.batch_norm import BatchNorm
 
 
 def test_some_layers_come_from_a_checkpoint(finished):
@@ -78,46 +82,82 @@ def test_what_was_done_to_a_file_of_weights_is_said(tmp_path):
   assert notes[1] == f'{file}: float16 as float32'
 
 
-@pytest.mark.slow
-def test_statistics_are_means_over_batches(tmp_path):
+class Normalised(nn.Module):
+  """A linear layer of each pixel, normalised; its mean is ten scores."""
+
+  @nn.compact
+  def __call__(self, images, train=False):
+    x = nn.Dense(10, use_bias=False, name='dense')(images)
+    return BatchNorm(group=4, name='bn')(x, train).mean((1, 2))
+
+
+def small_resnet(**fields):
   config = resnet_cifar.get_config('smoke,data=fake')
-  config.data.options.update(shape=(8, 8, 3), examples=64)
-  config.data.image_size = 8
-  config.model.width = 0.25
-  config.train.statistics_batches = 2
-  config.train.augment = 'none'
-  config.train.augment_options = {}
-  train_lib.train_and_evaluate(config, str(tmp_path))
+  config.data.options.update(shape=(8, 8, 3), examples=16)
+  config.update_from_flattened_dict(
+    {
+      'data.image_size': 8, 'train.augment': 'none',
+      'train.augment_options': {}, 'train.batch_size': 8, **fields,
+    }
+  )  # fmt: skip
+  return config
+
+
+@pytest.mark.parametrize('keep', [0.5, 0.0])
+def test_statistics_are_means_over_batches_of_what_is_evaluated(keep):
+  """Of the average where there is one: GoogLeNet, Section 6, evaluates it."""
+  config = small_resnet(**{
+    'seed': 3, 'train.average': keep, 'train.statistics_batches': 3,
+  })  # fmt: skip
+  experiment = dataclasses.replace(
+    experiment_lib.create_experiment(config), module=Normalised()
+  )
+  state = create_state(experiment)
+  kernel = np.asarray(state.params['dense']['kernel'], np.float64)
+  if keep:
+    state = state._replace(average=jax.tree.map(lambda x: 2 * x, state.params))
+    kernel = 2 * kernel
+  old = jax.tree.map(lambda x: x + 100, state.model_state)
+  state = state._replace(model_state=old)
+  found = recompute_statistics(experiment, state)
+  rng = [np.random.default_rng([3, epoch]) for epoch in (0, 1)]
+  order = np.concatenate([r.permutation(16) for r in rng])[: 3 * 8]
+  images = experiment.train_source.batch(order)['image'].astype('d')
+  pixels = (images - config.data.mean) / config.data.std @ kernel
+  groups = pixels.reshape(6, 4 * 8 * 8, 10)
+  statistics = found.model_state['batch_stats']['bn']
+  expected = {'mean': groups.mean((0, 1)), 'var': groups.var(1).mean(0)}
+  for name, value in expected.items():
+    np.testing.assert_allclose(statistics[name], value, rtol=1e-3, atol=1e-4)
+  for kept in ('params', 'average', 'opt_state', 'step'):
+    assert getattr(found, kept) is getattr(state, kept)
+
+
+@pytest.mark.slow
+def test_the_last_step_computes_statistics_and_evaluates_with_them(
+  trained_resnet,
+):
+  config, place = trained_resnet
   experiment = experiment_lib.create_experiment(config)
-  target = abstract_state(experiment)
-  state = checkpoints.load_parameters(
-    str(tmp_path), {'params': target.params, 'model_state': target.model_state}
+  store = checkpoints.Checkpoints(place / 'checkpoints', 2, 1)
+  state, _ = store.restore_latest(abstract_state(experiment))
+  store.close()
+  fresh = jax.tree.map(np.zeros_like, state.model_state)
+  again = recompute_statistics(experiment, state._replace(model_state=fresh))
+  jax.tree.map(
+    np.testing.assert_array_equal, again.model_state, state.model_state
   )
-  # The 64 images are two batches: the stem sees each of them once, in
-  # normalisation groups of 32. An independent form of its mean and variance:
-  images = experiment.train_source.batch(np.arange(64))['image']
-  kernel = np.asarray(state['params']['conv1']['kernel'])
-  padded = np.pad(experiment.prepare(images), ((0, 0), (1, 1), (1, 1), (0, 0)))
-  maps = sum(
-    padded[:, i : i + 8, j : j + 8] @ kernel[i, j]
-    for i in range(3)
-    for j in range(3)
-  )
-  found = state['model_state']['batch_stats']['conv1']['bn']
-  np.testing.assert_allclose(
-    found['mean'], maps.mean((0, 1, 2)), rtol=1e-3, atol=1e-2
-  )
+  result = train_lib.evaluate_only(config, str(place))
+  last = record(place)[-1]
+  assert (last['step'], last['eval/count']) == (3, result['count'])
+  assert result['loss'] == last['eval/loss']
 
 
 def test_a_small_data_set_is_passed_over_twice_at_most():
   """ResNet's 200 batches would be 33 passes over 96 images."""
-  config = resnet_cifar.get_config('smoke,data=fake')
-  config.data.options.update(shape=(8, 8, 3), examples=96)
-  config.data.image_size = 8
-  config.train.batch_size = 16
-  config.train.statistics_batches = 200
-  experiment = experiment_lib.create_experiment(config)
-  assert batches_of(experiment) == 12
+  config = small_resnet(**{'train.statistics_batches': 200})
+  config.data.options.examples = 90
+  assert batches_of(experiment_lib.create_experiment(config)) == 23
   config.train.statistics_batches = 5
   assert batches_of(experiment_lib.create_experiment(config)) == 5
 
@@ -125,14 +165,11 @@ def test_a_small_data_set_is_passed_over_twice_at_most():
 @pytest.fixture(scope='module')
 def trained_resnet(tmp_path_factory):
   """The config and workdir of three steps of a small ResNet with an average."""
-  config = resnet_cifar.get_config('smoke,data=fake')
-  config.data.options.update(shape=(8, 8, 3), examples=64)
-  config.update_from_flattened_dict(
-    {
-      'data.image_size': 8, 'model.width': 0.25, 'train.average': 0.5,
-      'train.steps': 3, 'train.statistics_batches': 0, 'train.batch_size': 32,
-    }
-  )  # fmt: skip
+  config = small_resnet(**{
+    'model.width': 0.25, 'train.average': 0.5, 'train.steps': 3,
+    'train.statistics_batches': 1, 'train.batch_size': 32,
+  })  # fmt: skip
+  config.data.options.examples = 64
   place = tmp_path_factory.mktemp('resnet')
   train_lib.train_and_evaluate(config, str(place))
   return config, place

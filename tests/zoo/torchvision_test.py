@@ -10,8 +10,9 @@ import pytest
 import zoo
 from zoo import weights
 
-torch = pytest.importorskip('torch', reason='pip install torchvision')
-torchvision = pytest.importorskip('torchvision')
+WAY = 'pip install torchvision'
+torch = pytest.importorskip('torch', reason=WAY)
+torchvision = pytest.importorskip('torchvision', reason=WAY)
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,74 @@
+"""Whose a workdir is: every field of a config, one at a time."""
+
+import json
+
+import pytest
+
+from configs import lenet5, resnet_cifar
+from errors import UserError
+from runtime import workdir
+
+# Checkpoints have another form or meaning.
+ANOTHER_RUN = {'optimizer.name', 'data.name', 'data.image_size'}
+# Not to one who only looks: `networks.as_trained` takes what is recorded.
+WHERE_IT_GOES_ON = {
+  'train.batch_size', 'optimizer.momentum_form', 'data.mean', 'data.std',
+  'data.order',
+}  # fmt: skip
+FIRST_VALUES = {
+  'model.init', 'model.init_exponent', 'model.init_range',
+  'model.init_coefficient', 'model.init_bias',
+}  # fmt: skip
+
+
+def leaves(tree, *above):
+  """Yields the path of each field, and the section that it is in."""
+  for name, value in tree.items():
+    if isinstance(value, dict) and value:
+      yield from leaves(value, *above, name)
+    else:
+      yield '.'.join((*above, name)), tree, name
+
+
+def refused(place, config, trains):
+  try:
+    changed = workdir.check_owner(place, config, trains=trains)
+  except UserError as error:
+    return str(error)
+  assert len(changed) == 1  # it is told at least
+  return ''
+
+
+@pytest.mark.parametrize('trains', [True, False])
+@pytest.mark.parametrize('paper', [lenet5, resnet_cifar])
+def test_a_field_that_makes_another_run_is_compared(tmp_path, paper, trains):
+  config = paper.get_config()
+  (tmp_path / 'checkpoints' / '00000004').mkdir(parents=True)
+  recorded = workdir.as_json(config)
+  fields = list(leaves(recorded))
+  assert len(fields) > 50
+  names = {field for field, *_ in fields}
+  assert names >= (ANOTHER_RUN | WHERE_IT_GOES_ON)
+  found = set()
+  for field, section, name in fields:
+    value, section[name] = section[name], 'another'
+    (tmp_path / 'config.json').write_text(json.dumps(recorded))
+    if said := refused(tmp_path, config, trains):
+      assert f'belongs to another run ({field}: another there, ' in said
+      found.add(field)
+    section[name] = value
+  of_network = {n for n in names if n.startswith('model.')} - FIRST_VALUES
+  assert {'model.name', 'model.dtype'} <= of_network
+  expected = ANOTHER_RUN | of_network
+  assert found == (expected | WHERE_IT_GOES_ON if trains else expected)
+
+
+def test_without_a_checkpoint_nobody_owns_it(tmp_path):
+  config = lenet5.get_config()
+  recorded = workdir.as_json(config)
+  recorded['model']['name'] = 'another'
+  (tmp_path / 'config.json').write_text(json.dumps(recorded))
+  (tmp_path / 'checkpoints').mkdir()
+  assert workdir.check_owner(tmp_path, config, trains=True) == {
+    'model.name': ('another', 'lenet5')
+  }
