@@ -7,7 +7,6 @@ import optax
 import pytest
 
 import zoo
-from configs import lenet5 as lenet5_config
 from errors import UserError
 from recipe import losses, optimizers, schedules, sdlm
 from zoo import lenet5
@@ -17,19 +16,6 @@ def test_step_decay_at_the_boundaries():
   rate = schedules.create('step', 0.5, boundaries=[10, 20], factors=[0.1, 0.02])
   values = [float(rate.by_step(s)) for s in (0, 9, 10, 19, 20, 10**6)]
   np.testing.assert_allclose(values, [0.5, 0.5, 0.05, 0.05, 0.01, 0.01], 1e-6)
-
-
-def test_papers_rates_hold_in_the_papers_passes():
-  config = lenet5_config.get_config('optimizer=sdlm')
-  rates = [
-    config.optimizer.learning_rate * f for f in (1, *config.schedule.factors)
-  ]
-  np.testing.assert_allclose(rates, [5e-4, 2e-4, 1e-4, 5e-5, 1e-5])
-  assert config.schedule.boundaries == (
-    '2 epochs', '5 epochs', '8 epochs', '12 epochs',
-  )  # fmt: skip
-  assert (config.train.epochs, config.train.batch_size) == (20.0, 1)
-  assert (config.optimizer.mu, config.optimizer.samples) == (0.02, 500)
 
 
 @pytest.mark.parametrize('form', ['caffe', 'pytorch'])
