@@ -13,6 +13,7 @@ import config_lib
 import experiment as experiment_lib
 import train_lib
 import zoo
+from configs import default
 from errors import UserError
 from recipe import schedules
 
@@ -92,6 +93,10 @@ def test_every_field_of_a_recipe_is_the_typed_one(text):
     != (field in expected, expected.get(field))
   }
   assert wrong == {}
+
+
+def test_every_default_is_the_typed_one():
+  assert flat(default.get_config().to_dict()) == typed.DEFAULTS
 
 
 def test_every_argument_that_changes_a_recipe_is_typed():

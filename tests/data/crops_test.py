@@ -163,6 +163,12 @@ def test_inception_boxes_over_many_draws():
   assert abs((left / np.maximum(500 - width, 1)).mean() - 0.5) < 0.02
 
 
+def test_aspect_is_width_by_height():
+  rng = np.random.default_rng(0)
+  _, _, height, width = crops.inception_box(500, 500, rng, (0.1, 0.2), (2, 2))
+  assert width == pytest.approx(2 * height, abs=1)
+
+
 def test_inception_of_a_long_image_is_its_widest_centre():
   rng = np.random.default_rng(0)
   # 20 x 1000: no patch of 8 % fits with a side of at most 20.
