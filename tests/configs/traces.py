@@ -91,7 +91,14 @@ def trace(text):
     state, metrics = step(state, batch)
     found.append(metrics)
   fields = {k: [float(m[k]) for m in found] for k in sorted(found[0])}
-  return fields | _digest(start, jax.device_get(state))
+  fields |= _digest(start, jax.device_get(state))
+  return {k: _rounded(v) for k, v in fields.items()}
+
+
+def _rounded(value):
+  if isinstance(value, list):
+    return [_rounded(v) for v in value]
+  return float(f'{value:.6g}')
 
 
 def _digest(start, end):
@@ -159,12 +166,6 @@ def read():
   return json.loads(FILE.read_text()) if FILE.exists() else {}
 
 
-def _rounded(value):
-  if isinstance(value, list):
-    return [_rounded(v) for v in value]
-  return float(f'{value:.6g}')
-
-
 def main():
   """Compares cases with the file; with --write, writes them."""
   parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
@@ -173,7 +174,7 @@ def main():
   args, before = parser.parse_args(), read()
   after = {k: v for k, v in before.items() if k in CASES}
   for text in args.cases or CASES:
-    after[text] = {k: _rounded(v) for k, v in trace(text).items()}
+    after[text] = trace(text)
     lines = moved(before.get(text, {}), after[text])
     print('\n  '.join([text, *(lines or ['as it was'])]), flush=True)
   if args.write:

@@ -169,11 +169,13 @@ def test_aspect_is_width_by_height():
   assert width == pytest.approx(2 * height, abs=1)
 
 
-def test_inception_of_a_long_image_is_its_widest_centre():
+def test_inception_of_a_long_image_is_the_largest_box_in_its_centre():
   rng = np.random.default_rng(0)
   # 20 x 1000: no patch of 8 % fits with a side of at most 20.
   box = crops.inception_box(20, 1000, rng, (0.08, 1.0), (3 / 4, 4 / 3))
   assert box == (0, 486, 20, 27)
+  box = crops.inception_box(1000, 20, rng, (0.08, 1.0), (3 / 4, 4 / 3))
+  assert box == (486, 0, 27, 20)
 
 
 @pytest.mark.slow
