@@ -133,6 +133,17 @@ def test_inception_resizes_its_patch_with_the_drawn_method(number):
   assert rng.asked == [(0, 4)]
 
 
+def test_an_image_is_decoded_so_large_that_its_patch_need_not_grow(monkeypatch):
+  asked, decode = [], crops.decode
+  monkeypatch.setattr(
+    crops, 'decode', lambda e, size: asked.append(size) or decode(e, size)
+  )
+  # Half of 60 x 80, lying: 42 x 57.
+  rng = Script(0, uniforms=[[(0.5 - 0.08) / 0.92, 1.0, 0.0, 0.0]])
+  crops.inception(jpeg(3), rng, 20)
+  assert asked == [(29, 29)]  # 60 x 20 / 42 and 80 x 20 / 57, rounded up
+
+
 def test_inception_boxes_over_many_draws():
   rng = np.random.default_rng(0)
   boxes = np.array(
