@@ -97,11 +97,12 @@ def test_curvature_equals_the_recursion_over_single_connections(network):
     x = lenet5.squash(sums[-1])
   # eq. (8): each F6 output has second derivative 2.
   second = np.full(84, 2.0)
-  expected = {}
+  expected, biases = {}, {}
   for layer, x, a in reversed(list(zip(lenet5.LAYERS, inputs, sums))):
     kernel = params[layer.name]['kernel']
     slope = np.asarray(lenet5.squash_derivative(a)).ravel()
     at_sum = slope**2 * second
+    biases[layer.name] = at_sum.reshape(a.shape).sum((0, 1, 2))
     if layer.name == 'F6':
       expected['F6'] = np.outer(np.asarray(x).ravel() ** 2, at_sum)
     if layer.name == 'S4':
@@ -122,6 +123,8 @@ def test_curvature_equals_the_recursion_over_single_connections(network):
     np.testing.assert_allclose(
       got[name]['kernel'].reshape(value.shape), value, rtol=2e-3
     )
+  for name, value in biases.items():
+    np.testing.assert_allclose(got[name]['bias'], value, rtol=2e-3)
 
 
 def test_curvature_is_a_mean_and_not_negative(network):
