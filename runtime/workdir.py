@@ -117,7 +117,8 @@ def check_owner(
   other = {
     k: v
     for k, v in differing.items()
-    if k in identity
+    # What an old config.json does not have is of no run in particular.
+    if (k in identity and k in old)
     or (k.startswith(_NETWORK) and not k.startswith(_FIRST_VALUES))
   }
   if other and is_begun(place):

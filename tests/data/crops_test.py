@@ -133,6 +133,17 @@ def test_inception_resizes_its_patch_with_the_drawn_method(number):
   assert rng.asked == [(0, 4)]
 
 
+def test_an_image_is_decoded_so_large_that_its_patch_need_not_grow(monkeypatch):
+  asked, decode = [], crops.decode
+  monkeypatch.setattr(
+    crops, 'decode', lambda e, size: asked.append(size) or decode(e, size)
+  )
+  # Half of 60 x 80, lying: 42 x 57.
+  rng = Script(0, uniforms=[[(0.5 - 0.08) / 0.92, 1.0, 0.0, 0.0]])
+  crops.inception(jpeg(3), rng, 20)
+  assert asked == [(29, 29)]  # 60 x 20 / 42 and 80 x 20 / 57, rounded up
+
+
 def test_inception_boxes_over_many_draws():
   rng = np.random.default_rng(0)
   boxes = np.array(
@@ -163,11 +174,19 @@ def test_inception_boxes_over_many_draws():
   assert abs((left / np.maximum(500 - width, 1)).mean() - 0.5) < 0.02
 
 
-def test_inception_of_a_long_image_is_its_widest_centre():
+def test_aspect_is_width_by_height():
+  rng = np.random.default_rng(0)
+  _, _, height, width = crops.inception_box(500, 500, rng, (0.1, 0.2), (2, 2))
+  assert width == pytest.approx(2 * height, abs=1)
+
+
+def test_inception_of_a_long_image_is_the_largest_box_in_its_centre():
   rng = np.random.default_rng(0)
   # 20 x 1000: no patch of 8 % fits with a side of at most 20.
   box = crops.inception_box(20, 1000, rng, (0.08, 1.0), (3 / 4, 4 / 3))
   assert box == (0, 486, 20, 27)
+  box = crops.inception_box(1000, 20, rng, (0.08, 1.0), (3 / 4, 4 / 3))
+  assert box == (486, 0, 27, 20)
 
 
 @pytest.mark.slow
@@ -219,10 +238,13 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same():
   difference = np.abs(got.astype(int) - exact[10:110, 30:130])
   assert difference.mean() < 1.0
   assert difference.max() < 16
+  # Half of it, square: its lower right corner.
+  uniforms = [[(0.5 - 0.08) / 0.92, 0.5, 0.999, 0.999]]
   patch = crops.inception(
-    encoded, Script(uniforms=[[1.0, 0.999, 0, 0]]), 64, interpolation='area'
+    encoded, Script(uniforms=uniforms), 64, interpolation='area'
   )
-  exact = cv2.resize(full(encoded), (64, 64), interpolation=cv2.INTER_AREA)
+  corner = full(encoded)[88:480, 248:640]
+  exact = cv2.resize(corner, (64, 64), interpolation=cv2.INTER_AREA)
   assert np.abs(patch.astype(int) - exact).mean() < 2.0
 
 

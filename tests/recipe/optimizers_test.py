@@ -7,7 +7,6 @@ import optax
 import pytest
 
 import zoo
-from configs import lenet5 as lenet5_config
 from errors import UserError
 from recipe import losses, optimizers, schedules, sdlm
 from zoo import lenet5
@@ -17,19 +16,6 @@ def test_step_decay_at_the_boundaries():
   rate = schedules.create('step', 0.5, boundaries=[10, 20], factors=[0.1, 0.02])
   values = [float(rate.by_step(s)) for s in (0, 9, 10, 19, 20, 10**6)]
   np.testing.assert_allclose(values, [0.5, 0.5, 0.05, 0.05, 0.01, 0.01], 1e-6)
-
-
-def test_papers_rates_hold_in_the_papers_passes():
-  config = lenet5_config.get_config('optimizer=sdlm')
-  rates = [
-    config.optimizer.learning_rate * f for f in (1, *config.schedule.factors)
-  ]
-  np.testing.assert_allclose(rates, [5e-4, 2e-4, 1e-4, 5e-5, 1e-5])
-  assert config.schedule.boundaries == (
-    '2 epochs', '5 epochs', '8 epochs', '12 epochs',
-  )  # fmt: skip
-  assert (config.train.epochs, config.train.batch_size) == (20.0, 1)
-  assert (config.optimizer.mu, config.optimizer.samples) == (0.02, 500)
 
 
 @pytest.mark.parametrize('form', ['caffe', 'pytorch'])
@@ -111,11 +97,12 @@ def test_curvature_equals_the_recursion_over_single_connections(network):
     x = lenet5.squash(sums[-1])
   # eq. (8): each F6 output has second derivative 2.
   second = np.full(84, 2.0)
-  expected = {}
+  expected, biases = {}, {}
   for layer, x, a in reversed(list(zip(lenet5.LAYERS, inputs, sums))):
     kernel = params[layer.name]['kernel']
     slope = np.asarray(lenet5.squash_derivative(a)).ravel()
     at_sum = slope**2 * second
+    biases[layer.name] = at_sum.reshape(a.shape).sum((0, 1, 2))
     if layer.name == 'F6':
       expected['F6'] = np.outer(np.asarray(x).ravel() ** 2, at_sum)
     if layer.name == 'S4':
@@ -136,6 +123,8 @@ def test_curvature_equals_the_recursion_over_single_connections(network):
     np.testing.assert_allclose(
       got[name]['kernel'].reshape(value.shape), value, rtol=2e-3
     )
+  for name, value in biases.items():
+    np.testing.assert_allclose(got[name]['bias'], value, rtol=2e-3)
 
 
 def test_curvature_is_a_mean_and_not_negative(network):
