@@ -72,3 +72,13 @@ def test_without_a_checkpoint_nobody_owns_it(tmp_path):
   assert workdir.check_owner(tmp_path, config, trains=True) == {
     'model.name': ('another', 'lenet5')
   }
+
+
+def test_a_field_that_was_not_there_yet_makes_no_other_run(tmp_path):
+  config = lenet5.get_config()
+  (tmp_path / 'checkpoints' / '00000004').mkdir(parents=True)
+  recorded = workdir.as_json(config)
+  del recorded['optimizer']['momentum_form'], recorded['data']['order']
+  (tmp_path / 'config.json').write_text(json.dumps(recorded))
+  changed = workdir.check_owner(tmp_path, config, trains=True)
+  assert changed.keys() == {'optimizer.momentum_form', 'data.order'}
