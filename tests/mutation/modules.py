@@ -10,8 +10,8 @@ def _tests(words: str) -> str:
 
 
 _NETWORK = _tests(
-  'zoo/reference zoo/initialisers zoo/sheets configs/traces zoo/activations '
-  'zoo/dense zoo/weights'
+  'zoo/reference zoo/initialisers zoo/sheets configs/traces zoo/dense '
+  'zoo/weights zoo/activations'
 )
 _RECIPE = 'configs/traces configs/recipes'
 MODULES = {
@@ -22,11 +22,12 @@ MODULES = {
     'runtime/topology'
   ),
   'zoo/chain.py': _NETWORK,
-  'zoo/alexnet.py': _NETWORK,
-  'zoo/zfnet.py': _NETWORK,
-  'zoo/vgg.py': _NETWORK,
-  'zoo/googlenet.py': f'{_NETWORK} {_tests("training/auxiliary")}',
-  'zoo/resnet.py': _NETWORK,
+  'zoo/alexnet.py': f'{_NETWORK} -k alexnet',
+  'zoo/zfnet.py': f'{_NETWORK} -k zfnet',
+  'zoo/vgg.py': f'{_NETWORK} -k vgg',
+  'zoo/googlenet.py': f'{_NETWORK} {_tests("training/auxiliary")} '
+  "-k 'googlenet or inception or auxiliary'",
+  'zoo/resnet.py': f"{_NETWORK} -k 'resnet or plain'",
   'zoo/lenet5.py': _tests(
     'zoo/lenet5 zoo/initialisers zoo/sheets configs/traces zoo/activations'
   ),

@@ -25,6 +25,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -134,7 +135,7 @@ def work_in_a_copy() -> None:
 def passes(tests: str) -> tuple[bool, str]:
   """Returns whether tests pass without a fault, and what they said."""
   done = subprocess.run(
-    [*PYTEST, *tests.split()], capture_output=True, text=True, check=False
+    [*PYTEST, *shlex.split(tests)], capture_output=True, text=True, check=False
   )
   return done.returncode == 0, done.stdout[-2000:]
 
