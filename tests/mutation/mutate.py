@@ -20,7 +20,9 @@ or take the file away, when it has changed.
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import json
+import multiprocessing
 import os
 import pathlib
 import random
@@ -110,22 +112,21 @@ def name_of(mutation: MutationSpec) -> str:
   )
 
 
-def copy_tree() -> pathlib.Path:
-  """Returns a directory with what git has, or would add."""
-  place = pathlib.Path(tempfile.mkdtemp(prefix='mutants'))
+def copy_tree(place: pathlib.Path) -> None:
+  """Copies to a directory what git has, or would add."""
   listed = subprocess.run(
     ['git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard'],
     cwd=ROOT, capture_output=True, text=True, check=True,
   )  # fmt: skip
   for name in filter(None, listed.stdout.split('\0')):
-    (place / name).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(ROOT / name, place / name)
-  return place
+    if (ROOT / name).is_file():
+      (place / name).parent.mkdir(parents=True, exist_ok=True)
+      shutil.copy2(ROOT / name, place / name)
 
 
-def work_in_a_copy() -> None:
+def work_in_a_copy(places: multiprocessing.Queue) -> None:
   """Prepares a process of the pool."""
-  os.chdir(copy_tree())
+  os.chdir(places.get())
   # Programs that a fault has not touched need not be compiled again.
   os.environ.setdefault(
     'JAX_COMPILATION_CACHE_DIR', str(ROOT / '.pytest_cache' / 'jax')
@@ -164,12 +165,18 @@ def run(chosen: list[MutationSpec], out: pathlib.Path, jobs: int) -> None:
   known = {line['name'] for line in read(out)}
   left = [m for m in chosen if name_of(m) not in known]
   print(f'{len(chosen)} faults, {len(left)} of them to be tested', flush=True)
-  with (
-    out.open('a') as file,
-    concurrent.futures.ProcessPoolExecutor(
-      jobs, initializer=work_in_a_copy
-    ) as pool,
-  ):
+  places: multiprocessing.Queue = multiprocessing.Queue()
+  with contextlib.ExitStack() as stack:
+    for _ in range(jobs):
+      place = stack.enter_context(tempfile.TemporaryDirectory())
+      copy_tree(pathlib.Path(place))
+      places.put(place)
+    file = stack.enter_context(out.open('a'))
+    pool = stack.enter_context(
+      concurrent.futures.ProcessPoolExecutor(
+        jobs, initializer=work_in_a_copy, initargs=(places,)
+      )
+    )
     tests = sorted({MODULES[str(m.module_path)] for m in left})
     for passed, said in pool.map(passes, tests):
       if not passed:
