@@ -133,10 +133,10 @@ def work_in_a_copy(places: multiprocessing.Queue) -> None:
   )
 
 
-def passes(tests: str) -> tuple[bool, str]:
+def passes(file: str) -> tuple[bool, str]:
   """Returns whether tests pass without a fault, and what they said."""
   done = subprocess.run(
-    [*PYTEST, *shlex.split(tests)], capture_output=True, text=True, check=False
+    [*PYTEST, file], capture_output=True, text=True, check=False
   )
   return done.returncode == 0, done.stdout[-2000:]
 
@@ -177,8 +177,13 @@ def run(chosen: list[MutationSpec], out: pathlib.Path, jobs: int) -> None:
         jobs, initializer=work_in_a_copy, initargs=(places,)
       )
     )
-    tests = sorted({MODULES[str(m.module_path)] for m in left})
-    for passed, said in pool.map(passes, tests):
+    files = {
+      word
+      for mutation in left
+      for word in shlex.split(MODULES[str(mutation.module_path)])
+      if word.endswith('.py')
+    }
+    for passed, said in pool.map(passes, sorted(files)):
       if not passed:
         sys.exit(f'without any fault the tests fail already:\n{said}')
     waiting = [pool.submit(tested, mutation) for mutation in left]
