@@ -7,6 +7,7 @@ import pathlib
 import resource
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -28,6 +29,8 @@ import pytest
 from absl import logging
 
 sys.path.insert(0, str(ROOT))
+
+import forking
 
 import input_pipeline
 import train_lib
@@ -168,15 +171,22 @@ def random_variables(network, image_shape):
   return jax.tree_util.tree_map_with_path(draw, target)
 
 
-def run_main(*arguments, env=None, timeout=120, prefix=(), cwd=ROOT, **options):
-  """Runs main.py as a process; returns the completed process with text."""
+def run_main(*arguments, env=None, timeout=120, prefix=(), cwd=ROOT):
+  """Runs main.py as a process; returns the completed process with text.
+
+  Without a `prefix`, and with no variable that the start reads, it is a copy of
+  a process that has imported all of it: `forking`.
+  """
+  env = env or {}
+  if not prefix and forking.forks(env):
+    with tempfile.TemporaryDirectory() as place:
+      return forking.run(arguments, env, timeout, cwd, pathlib.Path(place))
   return subprocess.run(
     [*prefix, sys.executable, str(ROOT / 'main.py'), *arguments],
     capture_output=True,
     text=True,
     timeout=timeout,
-    env={**os.environ, 'JAX_PLATFORMS': 'cpu', **(env or {})},
+    env={**os.environ, 'JAX_PLATFORMS': 'cpu', **env},
     cwd=cwd,
     check=False,
-    **options,
   )

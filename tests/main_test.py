@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import forking
 import numpy as np
 import pytest
 from conftest import FEW, OPTIMISED, ROOT, SMOKE, run_main
@@ -112,10 +113,9 @@ def test_killed_at_random_moments_ends_the_same(tmp_path):
     '--config.checkpoint.every=3 steps',
     '--config.eval.every=40 steps',
   )
-  command = [sys.executable, str(ROOT / 'main.py'), *arguments]
   # Of its own: a kill may leave half an entry in the compilation cache.
   cache = {'JAX_COMPILATION_CACHE_DIR': str(tmp_path / 'cache')}
-  env = {**os.environ, **OPTIMISED, **cache}
+  env = {**OPTIMISED, **cache}
   undisturbed = tmp_path / 'undisturbed'
   first = run_main(*arguments, f'--workdir={undisturbed}', env=env)
   assert first.returncode == 0
@@ -123,12 +123,10 @@ def test_killed_at_random_moments_ends_the_same(tmp_path):
   killed_at = []
   for i in range(kills):
     workdir = tmp_path / str(i)
-    process = subprocess.Popen(
-      [*command, f'--workdir={workdir}'],
-      cwd=ROOT,
-      env=env,
-      stdout=subprocess.DEVNULL,
-    )
+    process = forking.Process(
+      'main.py', [*arguments, f'--workdir={workdir}'], env, ROOT,
+      os.devnull, os.devnull,
+    )  # fmt: skip
     _wait_for(workdir / 'checkpoints' / '00000003', process)
     time.sleep(rng.uniform(0, 2.0))
     process.send_signal(signal.SIGKILL)

@@ -1,12 +1,10 @@
 """Runs main.py as the processes of a pod on this machine, for tests."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 import time
 
+import forking
 from conftest import LENET, ROOT
 
 SMOKE = LENET + 'smoke'
@@ -34,7 +32,6 @@ class Pod:
       s.bind(('localhost', 0))
       address = f'localhost:{s.getsockname()[1]}'
     flags = f'--xla_force_host_platform_device_count={devices}'
-    env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags}
     self.logs, self.processes = [], []
     for i in range(processes):
       together = (
@@ -43,25 +40,23 @@ class Pod:
         f'--process_id={i}',
         f'--peer_timeout={peer_timeout}',
       )
-      script = ROOT / ('tests/failing.py' if i == fail else 'main.py')
       log = workdir.with_name(f'{workdir.name}_{i}.log')
-      with log.open('w') as file:
-        self.processes.append(
-          subprocess.Popen(
-            [
-              sys.executable,
-              str(script),
-              f'--workdir={workdir}',
-              *(together if processes > 1 else ()),
-              *arguments,
-              *(last if i == processes - 1 else ()),
-            ],
-            cwd=ROOT,
-            env=env,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-          )
+      log.write_text('')
+      self.processes.append(
+        forking.Process(
+          'tests/failing.py' if i == fail else 'main.py',
+          [
+            f'--workdir={workdir}',
+            *(together if processes > 1 else ()),
+            *arguments,
+            *(last if i == processes - 1 else ()),
+          ],
+          env={'XLA_FLAGS': flags},
+          cwd=ROOT,
+          out=log,
+          err=log,
         )
+      )
       self.logs.append(log)
 
   def __enter__(self):

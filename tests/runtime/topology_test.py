@@ -3,9 +3,8 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 
+import forking
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -21,19 +20,17 @@ def start(workdir, devices=1, **task):
   """Starts a worker process; `finish` waits for it."""
   task = {'workdir': str(workdir), 'fields': BASE, **task}
   flags = f'--xla_force_host_platform_device_count={devices}'
-  env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags}
-  return subprocess.Popen(
-    [sys.executable, str(ROOT / 'tests/worker.py'), json.dumps(task)],
-    stdout=subprocess.PIPE,
-    text=True,
-    env=env,
-  )
+  said = workdir.with_name(f'{workdir.name}_{task.get("process", 0)}.log')
+  return said, forking.Process(
+    'tests/worker.py', [json.dumps(task)], {'XLA_FLAGS': flags}, ROOT, said,
+    f'{said}.errors',
+  )  # fmt: skip
 
 
-def finish(process):
-  out, _ = process.communicate(timeout=300)
-  assert process.returncode == 0
-  return json.loads(out.splitlines()[-1])
+def finish(started):
+  said, process = started
+  assert process.wait(timeout=300) == 0
+  return json.loads(said.read_text().splitlines()[-1])
 
 
 def losses(workdir):
