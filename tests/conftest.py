@@ -7,7 +7,6 @@ import pathlib
 import resource
 import subprocess
 import sys
-import tempfile
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -179,8 +178,7 @@ def run_main(*arguments, env=None, timeout=120, prefix=(), cwd=ROOT):
   """
   env = env or {}
   if not prefix and forking.forks(env):
-    with tempfile.TemporaryDirectory() as place:
-      return forking.run(arguments, env, timeout, cwd, pathlib.Path(place))
+    return forking.run('main.py', *arguments, env=env, timeout=timeout, cwd=cwd)
   return subprocess.run(
     [*prefix, sys.executable, str(ROOT / 'main.py'), *arguments],
     capture_output=True,

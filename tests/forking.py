@@ -1,4 +1,4 @@
-"""Runs of main.py by processes that have imported all of it already.
+"""Runs of main.py and tools by processes that have imported it all already.
 
 What Python and JAX take to start is most of the time of a short run, and the
 tests make hundreds. One process imports what main.py does, starts nothing, and
@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -39,21 +40,23 @@ class Process:
   """A run, as subprocess.Popen has it.
 
   Args:
-    script: path of a Python file, from the root.
+    script: path of a Python file, from the root; or the name of a module.
     arguments: its own.
     env: what differs from this process's environment; see `forks`.
     cwd: where it runs.
     out: path of the file that gets standard output.
     err: of standard error; may be the same.
+    stdin: of what it reads.
   """
 
-  def __init__(self, script, arguments, env, cwd, out, err):
-    self.args = [str(ROOT / script), *map(str, arguments)]
+  def __init__(self, script, arguments, env, cwd, out, err, stdin=os.devnull):
+    self.args = [script, *map(str, arguments)]
     self.returncode: int | None = None
+    env = {**os.environ, 'JAX_PLATFORMS': 'cpu', **env}
     self.pid = _server().start(
       {
         'argv': self.args, 'env': env, 'cwd': str(cwd),
-        'files': [str(out), str(err)],
+        'files': [str(stdin), str(out), str(err)],
       }
     )  # fmt: skip
 
@@ -127,25 +130,20 @@ def _server() -> _Server:
   return _Server()
 
 
-def run(arguments, env, timeout, cwd, place) -> subprocess.CompletedProcess:
-  """As subprocess.run of main.py, with its text.
-
-  Args:
-    arguments: of main.py.
-    env: as `Process` has it.
-    timeout: seconds.
-    cwd: where it runs.
-    place: an empty directory.
-  """
-  out, err = place / 'out', place / 'err'
-  process = Process('main.py', arguments, env, cwd, out, err)
-  try:
-    code = process.wait(timeout)
-  finally:
-    process.kill()
-  return subprocess.CompletedProcess(
-    process.args, code, out.read_text(), err.read_text()
-  )
+def run(
+  script, *arguments, env=None, timeout=120, cwd=ROOT, stdin=os.devnull
+) -> subprocess.CompletedProcess:
+  """As subprocess.run, with text; arguments as `Process` has them."""
+  with tempfile.TemporaryDirectory() as place:
+    out, err = pathlib.Path(place, 'out'), pathlib.Path(place, 'err')
+    process = Process(script, arguments, env or {}, cwd, out, err, stdin)
+    try:
+      code = process.wait(timeout)
+    finally:
+      process.kill()
+    return subprocess.CompletedProcess(
+      process.args, code, out.read_text(), err.read_text()
+    )
 
 
 def _serve(end: socket.socket) -> dict:
@@ -177,18 +175,24 @@ def _serve(end: socket.socket) -> dict:
 
 def _become(request: dict) -> None:
   """Makes of this process one that was started as the request has it."""
-  form = os.O_RDWR | os.O_CREAT | os.O_APPEND
-  for target, path in enumerate((os.devnull, *request['files'])):
-    source = os.open(path, form, 0o644)
+  written = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+  for target, path in enumerate(request['files']):
+    source = os.open(path, written if target else os.O_RDONLY, 0o644)
     os.dup2(source, target)
     os.close(source)
   os.chdir(request['cwd'])
+  os.environ.clear()
   os.environ.update(request['env'])
   for name in _TOLD.keys() & request['env'].keys():
     jax.config.update(name.lower(), _TOLD[name](request['env'][name]))
-  sys.argv = request['argv']
-  sys.path[0] = os.path.dirname(sys.argv[0])
-  runpy.run_path(sys.argv[0], run_name='__main__')
+  script, *arguments = request['argv']
+  if not script.endswith('.py'):
+    sys.path[0], sys.argv = request['cwd'], ['-m', *arguments]
+    runpy.run_module(script, run_name='__main__', alter_sys=True)
+    return
+  path = str(ROOT / script)
+  sys.path[0], sys.argv = os.path.dirname(path), [path, *arguments]
+  runpy.run_path(path, run_name='__main__')
 
 
 if __name__ == '__main__':
@@ -198,6 +202,7 @@ if __name__ == '__main__':
   import config_lib  # noqa: F401
   import train_lib  # noqa: F401
   from configs import catalogue  # noqa: F401
+  from evaluation import inference  # noqa: F401
   from runtime import command_line, launch  # noqa: F401
 
   _become(_serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -2,14 +2,11 @@
 
 import io
 import json
-import os
-import pathlib
 import socket
-import subprocess
-import sys
 
 import cv2
 import flax.linen as nn
+import forking
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -287,51 +284,31 @@ def test_counts_do_not_depend_on_the_batch_size():
   assert 0 < found['dense 7'][1] < 101
 
 
-WORKER = """
-import json, sys
-import jax
-task = json.loads(sys.argv[1])
-if task['processes'] > 1:
-  jax.distributed.initialize(
-    task['address'], task['processes'], task['process']
-  )
-import protocols_test
-assert jax.device_count() == task['devices']
-print(json.dumps(protocols_test.count_all(task['sizes'])))
-"""
-
-
-def start(devices, processes=1, process=0, address='', sizes=(1, 7, 64)):
+def start(devices, said, processes=1, process=0, address=''):
   task = {
     'devices': devices, 'processes': processes, 'process': process,
-    'address': address, 'sizes': sizes,
+    'address': address,
   }  # fmt: skip
-  own = devices // processes
-  return subprocess.Popen(
-    [sys.executable, '-c', WORKER, json.dumps(task)],
-    stdout=subprocess.PIPE,
-    text=True,
-    env={
-      **os.environ,
-      'XLA_FLAGS': f'--xla_force_host_platform_device_count={own}',
-      'PYTHONPATH': f'{ROOT}:{ROOT / "tests"}:{pathlib.Path(__file__).parent}',
-    },
-  )
+  flags = f'--xla_force_host_platform_device_count={devices // processes}'
+  return said, forking.Process(
+    'tests/evaluation/counting.py', [json.dumps(task)], {'XLA_FLAGS': flags},
+    ROOT, said, f'{said}.errors',
+  )  # fmt: skip
 
 
-def result_of(process):
-  out, _ = process.communicate(timeout=240)
-  assert process.returncode == 0
-  return json.loads(out.splitlines()[-1])
+def result_of(started):
+  said, process = started
+  assert process.wait(timeout=240) == 0
+  return json.loads(said.read_text().splitlines()[-1])
 
 
 @pytest.mark.slow
-def test_counts_do_not_depend_on_devices_and_processes():
-  results = [result_of(start(1)), result_of(start(2)), result_of(start(8))]
+def test_counts_do_not_depend_on_devices_and_processes(tmp_path):
+  results = [result_of(start(n, tmp_path / f'{n}')) for n in (1, 2, 8)]
   with socket.socket() as probe:
     probe.bind(('localhost', 0))
     address = f'localhost:{probe.getsockname()[1]}'
-  pair = [start(2, 2, i, address) for i in range(2)]
+  pair = [start(2, tmp_path / f'of 2: {i}', 2, i, address) for i in range(2)]
   results += [result_of(p) for p in pair]
   assert len({json.dumps(r) for r in results}) == 1
   for name in ('ten_crop', 'dense'):

@@ -14,6 +14,7 @@ import time
 import urllib.request
 
 import cv2
+import forking
 import fsspec
 import numpy as np
 import pytest
@@ -137,10 +138,7 @@ def test_predictions_and_plots_read_it(place, tmp_path):
     ['tools.plot_runs', '--metric=eval/loss', f'--out={tmp_path / "a.png"}',
      str(place)],
   ):  # fmt: skip
-    done = subprocess.run(
-      [sys.executable, '-m', *command],
-      capture_output=True, text=True, cwd=ROOT, check=False,
-    )  # fmt: skip
+    done = forking.run(*command)
     assert done.returncode == 0, done.stderr
 
 

@@ -1,10 +1,8 @@
 """data_mean against a plain computation with NumPy."""
 
-import os
 import re
-import subprocess
-import sys
 
+import forking
 import jax
 import numpy as np
 import pytest
@@ -122,11 +120,7 @@ def test_a_damaged_photograph_stops_or_is_replaced(config):
 
 
 def run_tool(*arguments):
-  return subprocess.run(
-    [sys.executable, '-m', 'tools.data_mean', LENET + 'smoke', *arguments],
-    capture_output=True, text=True, check=False, cwd=ROOT, timeout=120,
-    env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
-  )  # fmt: skip
+  return forking.run('tools.data_mean', LENET + 'smoke', *arguments)
 
 
 @pytest.mark.slow

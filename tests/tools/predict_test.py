@@ -5,11 +5,11 @@ import os
 import subprocess
 import sys
 
+import forking
 import jax
 import numpy as np
 import photographs
 import pytest
-from conftest import ROOT
 
 import train_lib
 import zoo
@@ -44,17 +44,9 @@ def config_of(**fields):
 
 
 def run_tool(name, *arguments, **options):
-  return subprocess.run(
-    [
-      sys.executable, '-m', f'tools.{name}', f'--config={RESNET}',
-      '--config.model.width=0.05', *arguments,
-    ],
-    capture_output=True,
-    cwd=ROOT,
-    env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
-    timeout=120,
-    check=False,
-    **options,
+  return forking.run(
+    f'tools.{name}', f'--config={RESNET}', '--config.model.width=0.05',
+    *arguments, **options,
   )  # fmt: skip
 
 
@@ -73,13 +65,13 @@ def test_the_tool_prints_a_line_an_image_without_the_data(trained):
   found, model = probabilities_of(workdir, files)
   assert model.class_names == ('class0', 'class1', 'class2')
   result = run_tool('predict', f'--workdir={workdir}', str(photos))
-  lines = result.stdout.decode().splitlines()
+  lines = result.stdout.splitlines()
   assert [line.partition(': ')[0] for line in lines] == [str(f) for f in files]
   best = found[0].argmax()
   assert f': class{best} {found[0, best]:.1%}, ' in lines[0]
   result = run_tool(
     'predict', f'--workdir={workdir}', '--json', '--protocol=ten_crop', '-',
-    input=files[0].read_bytes(),
+    stdin=files[0],
   )  # fmt: skip
   said = json.loads(result.stdout)
   found, _ = probabilities_of(workdir, files[:1], 'ten_crop')
@@ -98,11 +90,11 @@ def test_the_tool_names_what_it_cannot_read_and_goes_on(trained, tmp_path):
   bad.write_bytes(good.read_bytes()[:200])
   result = run_tool('predict', f'--workdir={workdir}', str(bad), str(good))
   assert result.returncode == 1
-  assert f'error: {bad} cannot be decoded' in result.stderr.decode()
-  assert result.stdout.decode().startswith(f'{good}: class')
+  assert f'error: {bad} cannot be decoded' in result.stderr
+  assert result.stdout.startswith(f'{good}: class')
   result = run_tool('predict', '--config.nothing=1', str(good))
   assert result.returncode == 2
-  assert result.stderr.decode().startswith('error: no config field')
+  assert result.stderr.startswith('error: no config field')
 
 
 @pytest.mark.slow

@@ -12,14 +12,19 @@ from conftest import cases, random_variables
 import zoo
 
 QUICK = ('lenet5', 'lenet5_modern')
-# Compile long, or differ little from one that is not here.
-DEEP = (
-  'resnet101', 'resnet152', 'resnet1202', 'resnet110', 'resnet44', 'plain44',
-  'googlenet_naive', 'vgg_b', 'vgg_d',
+# A network of each form. What they compute is compared with NumPy, that of the
+# others too: reference_test.py; and more train in configs/traces_test.py.
+FORMS = (
+  *QUICK, 'alexnet_source', 'alexnet_owt', 'caffenet', 'zfnet512', 'vgg_a_lrn',
+  'vgg_c', 'bvlc_googlenet', 'plain18', 'resnet18_v1_5', 'resnet50',
+  'resnet20_cifar', 'plain20_cifar',
 )  # fmt: skip
 # Compile in half the time with equal blocks as a loop, which changes nothing:
 # initialisers_test.py.
-LOOPED = ('resnet50', 'resnet34', 'plain34', 'resnet56', 'plain56')
+LOOPED = (
+  'resnet50', 'resnet101', 'resnet152', 'resnet34', 'plain34', 'resnet44',
+  'plain44', 'resnet56', 'plain56', 'resnet110', 'resnet1202',
+)  # fmt: skip
 
 
 def small(name):
@@ -28,7 +33,7 @@ def small(name):
   wanted = {'width': 0.05, 'dropout': 0.0, 'aux_dropout': 0.0, 'bn_group': 4}
   if name.startswith('plain'):  # so deep without shortcuts, few channels die
     wanted['width'] = 0.25
-  if name.startswith((*DEEP, *LOOPED)):
+  if name.startswith(LOOPED):
     wanted['scan'] = True
   options = {k: v for k, v in wanted.items() if k in known}
   network = zoo.create(name, num_classes=10, **options)
@@ -41,8 +46,8 @@ def small(name):
 
 @pytest.mark.parametrize('name', cases(zoo.names(), QUICK))
 def test_five_steps_and_batches_of_one_and_five(name):
-  if name.startswith(DEEP) and 'DEEP' not in os.environ:
-    pytest.skip('compiles long: run with DEEP=1 in the environment')
+  if name not in FORMS and 'DEEP' not in os.environ:
+    pytest.skip('of the form of another: run with DEEP=1 in the environment')
   network, images = small(name)
   labels = jnp.array([1, 7, 3, 3])
   variables = random_variables(network, images.shape[1:])
