@@ -2,6 +2,7 @@
 
 python main.py --config=configs/FILE.py[:ARGUMENTS] [--workdir=DIR]
     [--mode=eval] [--config.SECTION.FIELD=VALUE ...]
+python main.py --workdir=DIR [...]    a run that is there, by its own config
 """
 
 import time
@@ -13,7 +14,7 @@ from ml_collections import config_flags  # noqa: E402
 
 import config_lib  # noqa: E402
 import train_lib  # noqa: E402
-from configs import catalogue  # noqa: E402
+from configs import catalogue, recorded  # noqa: E402
 from runtime import command_line, launch  # noqa: E402
 
 _MODE = flags.DEFINE_enum('mode', 'train', ['train', 'eval'], 'what to do')
@@ -23,7 +24,7 @@ def parse_flags(argv: list[str]) -> list[str]:
   """Parses flags as absl does; prints help and ends where it is asked for."""
   if command_line.asks_for_help(argv):
     command_line.leave_with(_help, command_line.config_path(argv))
-  return command_line.parse(argv, config_lib.make_room)
+  return command_line.parse(argv, recorded.read, config_lib.make_room)
 
 
 def _help(path):

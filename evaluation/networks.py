@@ -78,12 +78,7 @@ def trained_classes(
   Raises:
     UserError: the record is damaged.
   """
-  return workdir_lib.read_classes(_place_of_record(path))
-
-
-def _place_of_record(path):
-  place = workdir_lib.containing(path)
-  return place.with_suffix('') if is_file(path) else place
+  return workdir_lib.read_classes(workdir_lib.record_of(path))
 
 
 def is_file(path: str) -> bool:
@@ -137,7 +132,7 @@ def as_trained(config: ConfigDict, path: str) -> ConfigDict:
 
 def _recorded(path):
   """Returns the config of the run behind a path; {} where there is none."""
-  return workdir_lib.read_config(_place_of_record(path))
+  return workdir_lib.read_config(workdir_lib.record_of(path))
 
 
 def _set(section, field, recorded):

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict, config_flags
 
 from errors import UserError, one_line
 from runtime import console, distributed
+from runtime import workdir as workdir_lib
 
 # Once for all: a process may import several of them, and absl refuses a flag
 # that is defined twice.
@@ -25,17 +26,23 @@ WORKDIR = flags.DEFINE_string(
 _HELP = ('--help', '-help', '-h', '-?', '--helpfull', '--helpshort')
 # Gives a config the fields that the command line sets: path -> text.
 Prepare = Callable[[ConfigDict, Mapping[str, str]], None]
+# Returns the config that a run has left in a file of JSON.
+Read = Callable[[str], ConfigDict]
 
 
 class _Parser(flags.ArgumentParser):
   """Loads a config file, then makes room for what the command line sets."""
 
-  def __init__(self, load: flags.ArgumentParser, prepare: Prepare, argv):
-    self._load, self._prepare, self._argv = load, prepare, argv
+  def __init__(
+    self, load: flags.ArgumentParser, read: Read, prepare: Prepare, argv
+  ):
+    self._load, self._read = load, read
+    self._prepare, self._argv = prepare, argv
 
   def parse(self, argument):
     """As absl has it: from the flag's text to its value."""
-    config = self._load.parse(argument)
+    load = self._read if _is_record(argument) else self._load.parse
+    config = load(argument)
     if isinstance(config, ConfigDict):  # else the file is missing: said later
       self._prepare(config, overrides(self._argv))
     return config
@@ -63,36 +70,64 @@ def asks_for_help(argv: Sequence[str]) -> bool:
 
 def config_path(argv: Sequence[str]) -> str:
   """Returns the text of --config, '' where it is not given."""
+  return _text_of('config', argv)
+
+
+def _text_of(flag, argv):
   for argument, after in zip(argv, [*argv[1:], '']):
-    if match := re.fullmatch(r'--?config(?:=(.*))?', argument, re.S):
+    if match := re.fullmatch(f'--?{flag}(?:=(.*))?', argument, re.S):
       return after if match[1] is None else match[1]
   return ''
 
 
+def _is_record(path):
+  return path.endswith('.json')
+
+
+def _with_recorded(argv: list[str]) -> list[str]:
+  """Adds the config of the run that --workdir or init_from names.
+
+  Of weights that tools.publish has written: a folder beside the file.
+
+  Raises:
+    UserError: there is none, nor --config.
+  """
+  if config_path(argv):
+    return argv
+  workdir = _text_of('workdir', argv)
+  weights = overrides(argv).get('init_from', '')
+  tried = []
+  for path in filter(None, (workdir, weights)):
+    place = workdir_lib.record_of(path)
+    if (file := place / 'config.json').exists():
+      return [argv[0], f'--config={file}', *argv[1:]]
+    tried.append(f'{file}')
+  also = f', and there is no {" nor ".join(tried)}' if tried else ''
+  raise UserError(f'--config is missing{also}: see --help')
+
+
 def parse(
   argv: list[str],
+  read: Read,
   prepare: Prepare,
-  required: Sequence[str] = ('config',),
   stray: bool = False,
 ) -> list[str]:
   """Parses flags as absl does; one line and exit code 2 where it cannot.
 
   Args:
-    argv: the command line.
+    argv: the command line. Without --config it is that of the run that
+      --workdir or --config.init_from names.
+    read: of a file of JSON that --config names.
     prepare: of a config just loaded.
-    required: flags that must be there.
     stray: whether there may be arguments that are no flags.
 
   Returns:
     The command line without its flags.
   """
   flag = flags.FLAGS['config']
-  flag.parser = _Parser(flag.parser, prepare, argv)
+  flag.parser = _Parser(flag.parser, read, prepare, argv)
   try:
-    rest = flags.FLAGS(argv)
-    for name in required:
-      if not flags.FLAGS[name].value:
-        raise UserError(f'--{name} is missing: see --help')
+    rest = flags.FLAGS(_with_recorded(argv))
     CONFIG.value.train  # noqa: B018  a missing file shows only when it is used
     if rest[1:] and not stray:
       raise UserError(f'stray argument {rest[1]!r}: flags are --name=value')

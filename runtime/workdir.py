@@ -81,6 +81,15 @@ def containing(path: str | pathlib.Path) -> pathlib.Path:
   return place
 
 
+def record_of(path: str | pathlib.Path) -> pathlib.Path:
+  """Returns where config.json and classes.json are for what is at a path.
+
+  The workdir; of a file of weights the folder beside it: tools.publish.
+  """
+  place = storage.path(path)
+  return place.with_suffix('') if place.is_file() else containing(path)
+
+
 def check_owner(
   place: pathlib.Path,
   config: ConfigDict,

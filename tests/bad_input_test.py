@@ -29,7 +29,8 @@ def check_refused(result, *words):
 @pytest.mark.parametrize(
   ('arguments', 'words'),
   [
-    ([], ['--config is missing']),
+    ([], ['--config is missing: see --help']),
+    (['--workdir=nowhere'], ['and there is no', 'nowhere/config.json']),
     ([LENET + 'varian=x'], ["Did you mean 'variant'"]),
     ([LENET + 'variant=lenet'], ["Did you mean 'lenet5'"]),
     ([LENET + 'variant=vgg16'], ["Did you mean 'vgg_d' of configs/vgg.py?"]),
@@ -132,6 +133,9 @@ def test_workdir_of_another_architecture(finished):
     LENET + 'smoke,variant=lenet5_modern', f'--workdir={workdir}'
   )
   check_refused(result, 'model.name: lenet5 there, lenet5_modern here')
+  # The same of a run whose config is its own.
+  result = run_main(f'--workdir={workdir}', '--config.data.image_size=36')
+  check_refused(result, 'data.image_size: 32 there, 36 here')
   assert {p: p.stat().st_mtime_ns for p in workdir.rglob('*')} == before
 
 

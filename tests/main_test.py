@@ -22,9 +22,15 @@ def test_train_then_same_command_then_eval(finished):
   result = run_main(SMOKE, f'--workdir={workdir}', *FEW, env=OPTIMISED)
   assert result.returncode == 0
   assert 'at step 2 of 2 already' in result.stdout
-  result = run_main(SMOKE, f'--workdir={workdir}', '--mode=eval', env=OPTIMISED)
-  assert result.returncode == 0, result.stderr
-  assert 'of 1,000)' in result.stdout
+  evaluated = []
+  for config in ([SMOKE], []):  # without it, the run's own
+    result = run_main(
+      *config, f'--workdir={workdir}', '--mode=eval', env=OPTIMISED
+    )
+    assert result.returncode == 0, result.stderr
+    evaluated.append(result.stdout.partition(';')[0])
+  assert 'of 1,000)' in evaluated[0]
+  assert evaluated[0] == evaluated[1]
   starts = (workdir / 'versions.jsonl').read_text().splitlines()
   assert [json.loads(s)['step'] for s in starts] == [0, 2]
 

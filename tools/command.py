@@ -8,6 +8,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 import config_lib
+from configs import recorded
 from errors import UserError
 from runtime import command_line, console, mesh
 from tools import usage
@@ -46,7 +47,9 @@ def run(
       command_line.fail(error)
 
   def parse(argv):
-    return command_line.parse(argv, config_lib.make_room, stray=bool(stray))
+    return command_line.parse(
+      argv, recorded.read, config_lib.make_room, bool(stray)
+    )
 
   app.run(main, flags_parser=parse)
 
@@ -56,7 +59,7 @@ def _parser(do, options, stray) -> argparse.ArgumentParser:
   parser = usage.parser(do.__module__)
   if stray:
     parser.add_argument(stray, nargs='*')
-  _add(parser, command_line.CONFIG, required=True)
+  _add(parser, command_line.CONFIG)
   parser.add_argument(
     '--config.FIELD', metavar='VALUE', help='any field of configs/default.py'
   )
