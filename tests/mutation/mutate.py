@@ -146,11 +146,13 @@ def tested(mutation: MutationSpec) -> dict[str, Any]:
   command = ' '.join([*PYTEST, MODULES[str(mutation.module_path)]])
   began = time.monotonic()
   result = mutate_and_test([mutation], command, SECONDS)
-  failed = re.search(r'^(?:FAILED|ERROR) (\S+)', result.output or '', re.M)
+  if not result.output:
+    raise RuntimeError(f'pytest says nothing: {command}')
+  failed = re.search(r'^(?:FAILED|ERROR) (\S+)', result.output, re.M)
   return {
     'name': name_of(mutation),
     'outcome': result.test_outcome and str(result.test_outcome.value),
-    'by': failed[1] if failed else (result.output or '')[-200:],
+    'by': failed[1] if failed else result.output[-200:],
     'seconds': round(time.monotonic() - began, 1),
     'diff': [
       line
@@ -162,16 +164,21 @@ def tested(mutation: MutationSpec) -> dict[str, Any]:
 
 def run(chosen: list[MutationSpec], out: pathlib.Path, jobs: int) -> None:
   """Tests what has no line in `out` yet, and adds one for each."""
-  known = {line['name'] for line in read(out)}
+  lines = read(out)
+  known = {line['name'] for line in lines if 'name' in line}
   left = [m for m in chosen if name_of(m) not in known]
   print(f'{len(chosen)} faults, {len(left)} of them to be tested', flush=True)
+
+  def add(line):
+    file.write(json.dumps(line) + '\n')
+
   places: multiprocessing.Queue = multiprocessing.Queue()
   with contextlib.ExitStack() as stack:
     for _ in range(jobs):
       place = stack.enter_context(tempfile.TemporaryDirectory())
       copy_tree(pathlib.Path(place))
       places.put(place)
-    file = stack.enter_context(out.open('a'))
+    file = stack.enter_context(out.open('a', buffering=1))
     pool = stack.enter_context(
       concurrent.futures.ProcessPoolExecutor(
         jobs, initializer=work_in_a_copy, initargs=(places,)
@@ -183,15 +190,16 @@ def run(chosen: list[MutationSpec], out: pathlib.Path, jobs: int) -> None:
       for word in shlex.split(MODULES[str(mutation.module_path)])
       if word.endswith('.py')
     }
-    for passed, said in pool.map(passes, sorted(files)):
+    files -= {line['passes'] for line in lines if 'passes' in line}
+    for name, (passed, said) in zip(files, pool.map(passes, files)):
       if not passed:
-        sys.exit(f'without any fault the tests fail already:\n{said}')
+        sys.exit(f'without any fault {name} fails already:\n{said}')
+      add({'passes': name})
     waiting = [pool.submit(tested, mutation) for mutation in left]
     done = concurrent.futures.as_completed(waiting)
     for number, future in enumerate(done, 1):
       line = future.result()
-      file.write(json.dumps(line) + '\n')
-      file.flush()
+      add(line)
       print(
         f'{number}/{len(left)} {line["outcome"]} {line["name"]} '
         f'{line["seconds"]:.0f} s',
@@ -210,7 +218,8 @@ def judged(lines: Iterable[dict[str, Any]]) -> str:
   """Returns a table by module, and the survivors with what was changed."""
   killed: dict[str, list[bool]] = collections.defaultdict(list)
   survivors = []
-  for line in sorted(lines, key=lambda line: line['name']):
+  faults = [line for line in lines if 'name' in line]
+  for line in sorted(faults, key=lambda line: line['name']):
     killed[line['name'].partition(':')[0]].append(line['outcome'] == 'killed')
     if line['outcome'] != 'killed':
       survivors += ['', f'{line["name"]}: {line["outcome"]}', *line['diff']]
