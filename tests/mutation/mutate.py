@@ -146,13 +146,14 @@ def tested(mutation: MutationSpec) -> dict[str, Any]:
   command = ' '.join([*PYTEST, MODULES[str(mutation.module_path)]])
   began = time.monotonic()
   result = mutate_and_test([mutation], command, SECONDS)
-  if not result.output:
-    raise RuntimeError(f'pytest says nothing: {command}')
-  failed = re.search(r'^(?:FAILED|ERROR) (\S+)', result.output, re.M)
+  output = result.output or ''
+  failed = re.search(r'^(?:FAILED|ERROR) (\S+)', output, re.M)
+  if not failed:  # nothing could be imported, or there is no pytest any more
+    subprocess.run([*PYTEST, '--version'], capture_output=True, check=True)
   return {
     'name': name_of(mutation),
     'outcome': result.test_outcome and str(result.test_outcome.value),
-    'by': failed[1] if failed else result.output[-200:],
+    'by': failed[1] if failed else output[-200:],
     'seconds': round(time.monotonic() - began, 1),
     'diff': [
       line
@@ -179,11 +180,10 @@ def run(chosen: list[MutationSpec], out: pathlib.Path, jobs: int) -> None:
       copy_tree(pathlib.Path(place))
       places.put(place)
     file = stack.enter_context(out.open('a', buffering=1))
-    pool = stack.enter_context(
-      concurrent.futures.ProcessPoolExecutor(
-        jobs, initializer=work_in_a_copy, initargs=(places,)
-      )
+    pool = concurrent.futures.ProcessPoolExecutor(
+      jobs, initializer=work_in_a_copy, initargs=(places,)
     )
+    stack.callback(pool.shutdown, cancel_futures=True)
     files = {
       word
       for mutation in left
