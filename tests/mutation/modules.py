@@ -53,7 +53,8 @@ MODULES = {
   'data/listing.py': _tests('data/folders data/labels tools/predict_files'),
   'data/photos.py': _tests('data/photos data/folders evaluation/protocols'),
   'input_pipeline.py': _tests(
-    'input_pipeline data/photos configs/traces training/randomness'
+    'input_pipeline data/photos configs/traces training/randomness '
+    'runtime/topology'
   ),
   'evaluation/exact.py': _tests('evaluation/exact trainer'),
   'evaluation/protocols.py': _tests('evaluation/protocols evaluation/networks'),

@@ -143,7 +143,10 @@ def test_curvature_is_a_mean_and_not_negative(network):
 
 
 def test_effective_rates_are_those_of_the_flattest_and_the_steepest_weight():
-  curvature = {'a': jnp.array([0.0, 0.98]), 'b': jnp.array([3.98, 1.0])}
+  curvature = {
+    'a': jnp.array([3.0, 0.98]), 'b': jnp.array([3.98, 0.0]),
+    'c': jnp.array([2.0, 1.0]),
+  }  # fmt: skip
   low, high = sdlm.effective_rates(0.1, 0.02, curvature)
   np.testing.assert_allclose((low, high), (0.1 / 4, 0.1 / 0.02), rtol=1e-6)
   rate = schedules.create('step', 0.1, boundaries=[], factors=[])

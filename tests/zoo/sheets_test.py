@@ -89,6 +89,55 @@ TOTALS = {
 QUICK = [key for key in TOTALS if len(key) == 1 and not DEEP.match(key[0])]
 
 
+# The options of each network, as its paper has it: lenet5 Section II-B and
+# Appendix A (EBLearn's start is its config's), AlexNet 4.2, ZFNet 3.1, VGG 3.1,
+# GoogLeNet Table 1 and Section 5 (Caffe's norms: its prototxt), ResNet 4.1, 4.2
+# and Figure 3; torchvision's for v1_5; groups: a GPU's share of the batch.
+_CHAIN = {'width': 1.0, 'dropout': 0.5, 'head': 'fc', 'initializer': 'paper'}
+_GOOGLENET = {
+  'width': 1.0, 'dropout': 0.4, 'aux_dropout': 0.7, 'aux_heads': True,
+  'lrn': 'paper',
+}  # fmt: skip
+_RESNET = {
+  'width': 1.0, 'shortcut': 'A', 'padded_pool': False, 'bn_group': 32,
+  'scan': False,
+}  # fmt: skip
+_B, _PLAIN = {'shortcut': 'B'}, {'shortcut': 'none'}
+OPTIONS = {
+  'lenet5': {
+    'init_exponent': 1.0,
+    'init_range': 2.4,
+    'init_bias': True,
+    'init_coefficient': 0.0,
+  },
+  'lenet5_modern': {'activation': 'relu', 'pool': 'max'},
+  'alexnet': _CHAIN,
+  'vgg': _CHAIN,
+  'zfnet': {'width': 1.0, 'dropout': 0.5},
+  'googlenet': _GOOGLENET,
+  'bvlc_googlenet': {**_GOOGLENET, 'lrn': 'caffe'},
+  'resnet': _RESNET,
+  **{f'resnet{depth}': {**_RESNET, **_B} for depth in (50, 101, 152)},
+  **{
+    f'resnet{depth}_v1_5': {**_RESNET, **_B, 'padded_pool': True}
+    for depth in (18, 34, 50, 101, 152)
+  },
+  **{f'plain{depth}': {**_RESNET, **_PLAIN} for depth in (18, 34)},
+  'resnet_cifar': {**_RESNET, 'bn_group': 64},
+  'resnet1202_cifar': {**_RESNET, 'bn_group': 64, 'scan': True},
+  **{
+    f'plain{depth}_cifar': {**_RESNET, **_PLAIN, 'bn_group': 64}
+    for depth in (20, 32, 44, 56)
+  },
+}
+
+
+@pytest.mark.parametrize('name', zoo.names())
+def test_by_default_a_network_is_its_papers(name):
+  family = zoo.NETWORKS[name].family
+  assert zoo.options(name) == OPTIONS.get(name, OPTIONS[family])
+
+
 @pytest.fixture(scope='module', autouse=True)
 def counted_once():
   """Counts each network in its own form once for all tests here."""
