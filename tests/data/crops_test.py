@@ -262,3 +262,11 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same():
 def test_bad_options_are_named(options, message):
   with pytest.raises(UserError, match=message):
     crops.create('data.geometry', 224, **options)
+
+
+def test_smaller_sides_are_resized_as_if_alone():
+  # 375x500: decoded at 1/2 for 150, once more at 3/8 for 100 and 1/8 for 40.
+  photo = jpeg(0, 375, 500)
+  sides = (150, 100, 40)
+  for together, side in zip(crops.resized_to(photo, sides), sides):
+    np.testing.assert_array_equal(together, crops.resized(photo, side))

@@ -116,6 +116,10 @@ def test_a_system_folder_does_not_make_classes_of_a_flat_folder(root):
   test = create(root, 'test')
   assert test.notes[0] == f'labels from {root}/labels.csv'
   assert labels_of(test) == ['x.jpg 2']
+  (root / 'mine.csv').write_text('x.jpg,class0\n')
+  test = create(root, 'test', labels='mine.csv')
+  assert test.notes[0] == f'labels from {root}/mine.csv'
+  assert labels_of(test) == ['x.jpg 0']
 
 
 @pytest.mark.parametrize(

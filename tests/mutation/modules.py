@@ -32,7 +32,9 @@ MODULES = {
     'zoo/lenet5 zoo/initialisers zoo/sheets configs/traces zoo/activations'
   ),
   'recipe/losses.py': _tests(f'recipe/losses zoo/lenet5 {_RECIPE}'),
-  'recipe/optimizers.py': _tests(f'recipe/optimizers {_RECIPE}'),
+  'recipe/optimizers.py': _tests(
+    f'recipe/optimizers recipe/schedules {_RECIPE}'
+  ),
   'recipe/schedules.py': _tests(f'recipe/schedules {_RECIPE} trainer'),
   'recipe/sdlm.py': _tests('recipe/optimizers configs/traces trainer'),
   'recipe/augment.py': _tests(f'recipe/augment {_RECIPE} data/photos'),
@@ -51,7 +53,10 @@ MODULES = {
   ),
   'data/folders.py': _tests('data/folders data/labels data/photos'),
   'data/listing.py': _tests('data/folders data/labels tools/predict_files'),
-  'data/photos.py': _tests('data/photos data/folders evaluation/protocols'),
+  'data/photos.py': _tests(
+    'data/photos data/folders data/sources evaluation/protocols '
+    'tools/prepare_imagenet'
+  ),
   'input_pipeline.py': _tests(
     'input_pipeline data/photos configs/traces training/randomness '
     'runtime/topology'

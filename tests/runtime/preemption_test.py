@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import pytest
 from conftest import ROOT, cases, make_config
 from pod import digests, record
@@ -173,3 +174,15 @@ def test_only_what_a_person_can_mend_is_an_error_of_the_user(
   monkeypatch.setattr(checkpoints.distributed.jax, 'process_count', lambda: 2)
   with pytest.raises(kind, match=r'Gloo|no space'):
     store.wait()
+
+
+def test_a_step_that_is_saved_again_is_whole_before_the_run_goes_on(tmp_path):
+  store = checkpoints.Checkpoints(tmp_path / 'checkpoints', 2, 1)
+  state = {'params': jnp.arange(3.0)}
+  store.save(4, state, None)
+  store.wait()
+  store.save(4, state, {checkpoints.METRIC: 0.5})
+  assert store.steps() == [4]
+  assert store.evaluated(4)
+  assert not (tmp_path / 'replaced_checkpoint').exists()
+  store.close()
