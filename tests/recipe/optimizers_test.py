@@ -144,8 +144,8 @@ def test_curvature_is_a_mean_and_not_negative(network):
 
 def test_effective_rates_are_those_of_the_flattest_and_the_steepest_weight():
   curvature = {
-    'a': jnp.array([3.0, 0.98]), 'b': jnp.array([3.98, 0.0]),
-    'c': jnp.array([2.0, 1.0]),
+    'a': jnp.array([3.0, 0.98]), 'b': jnp.array([2.0, 0.0]),
+    'c': jnp.array([3.98, 1.0]),
   }  # fmt: skip
   low, high = sdlm.effective_rates(0.1, 0.02, curvature)
   np.testing.assert_allclose((low, high), (0.1 / 4, 0.1 / 0.02), rtol=1e-6)
