@@ -44,10 +44,11 @@ from jax.sharding import Mesh
 
 import experiment as experiment_lib
 from benchmarks import input as input_benchmark
+from data.ahead import cores
 from errors import UserError
 from runtime import chips
 from runtime.mesh import AXIS, devices_by_name
-from tools import noise, summarize, usage
+from tools import steps, summarize, usage
 from training.state import create_state
 from training.train_step import make_train_step
 
@@ -88,7 +89,7 @@ def make_experiment(name, batch, dtype, mesh=None, learning_rate=None):
   case = CASES[name]
   module = importlib.import_module(f'configs.{case.file}')
   config = module.get_config(','.join(filter(None, ['data=fake', case.arg])))
-  noise.replace_data(config)
+  steps.replace_data(config)
   config.train.batch_size, config.model.dtype = batch, dtype
   if 'bn_group' in config.model:
     config.model.bn_group = batch
@@ -112,13 +113,14 @@ class Ours:
   `run(n)` does it n times and waits for the end.
   """
 
+  _state: Any
+  _data: Any
+
   def __init__(self, name: str, what: str, batch: int, dtype: str):
     experiment = make_experiment(name, batch, dtype)
     state, data = create_state(experiment), make_batch(experiment, batch)
     self._trains = what == 'train step'
     step: Any
-    self._state: Any
-    self._data: Any
     if self._trains:
       step, self._state, self._data = make_train_step(experiment), state, data
     else:
@@ -128,7 +130,7 @@ class Ours:
     self.cold, _ = _compile(step, arguments)
     jax.clear_caches()
     self.cached, self._step = _compile(step, arguments)
-    self.gigabytes = _memory(self._step) / 1e9
+    self.gigabytes = steps.memory_of(self._step) / 1e9
 
   def run(self, count: int) -> None:
     """See the class."""
@@ -144,16 +146,6 @@ def _compile(step, arguments):
   began = time.perf_counter()
   compiled = step.lower(*arguments).compile()
   return time.perf_counter() - began, compiled
-
-
-def _memory(compiled):
-  space = compiled.memory_analysis()
-  return (
-    space.argument_size_in_bytes
-    + space.output_size_in_bytes
-    + space.temp_size_in_bytes
-    - space.alias_size_in_bytes
-  )
 
 
 def largest(make: Callable[[int], Any], batches) -> tuple[int, Any]:
@@ -247,8 +239,8 @@ def speed(name, what, dtype, batches, seconds) -> str:
   return f'| {" | ".join(cells)} |'
 
 
-def losses_of(name: str, batch: int, devices: list, steps: int = 5):
-  """Returns the losses of the first steps [steps] on some devices.
+def losses_of(name: str, batch: int, devices: list, count: int = 5):
+  """Returns the losses of the first steps [count] on some devices.
 
   Of noise, which has nothing to learn: at a rate so low that differences show
   the arithmetic, not the divergence of two trajectories.
@@ -257,7 +249,7 @@ def losses_of(name: str, batch: int, devices: list, steps: int = 5):
   experiment = make_experiment(name, batch, 'float32', mesh, 1e-3)
   state, data = create_state(experiment), make_batch(experiment, batch)
   step, found = make_train_step(experiment), []
-  for _ in range(steps):
+  for _ in range(count):
     state, metrics = step(state, data)
     found.append(float(metrics['loss']))
   return np.array(found)
@@ -280,18 +272,18 @@ def agreement() -> Iterator[str]:
 
 def feeding(batch: int) -> Iterator[str]:
   """Yields the tables of input."""
-  every = len(os.sched_getaffinity(0))
+  every = cores()
   with tempfile.TemporaryDirectory() as root:
     input_benchmark.make_files(pathlib.Path(root))
     yield '\n| cores | photographs read, images/s | CPU, ms an image |'
     yield '|---:|---:|---:|'
-    for cores in sorted({1, max(every // 2, 1), every}):
-      found = input_benchmark.in_process('ours', root, cores, 3.0)
-      yield f'| {cores} | {found["rate"]:,.0f} | {found["cpu_ms"]:.2f} |'
+    for some in sorted({1, max(every // 2, 1), every}):
+      found = input_benchmark.in_process('ours', root, some, 3.0)
+      yield f'| {some} | {found["rate"]:,.0f} | {found["cpu_ms"]:.2f} |'
     yield '\n| config | batch | images/s in training | waiting for data |'
     yield '|---|---:|---:|---:|'
-    for name, steps in WAITING.items():
-      found = input_benchmark.step_and_wait(name, root, batch, steps)
+    for name, count in WAITING.items():
+      found = input_benchmark.step_and_wait(name, root, batch, count)
       yield (
         f'| {name} | {batch} | {found["time/images_per_second"]:,.1f} | '
         f'{found["time/data_wait_fraction"]:.1%} |'
@@ -317,7 +309,7 @@ def _describe():
     versions += f', torch {torch.__version__}'
   return (
     f'{len(devices)} x {devices[0].device_kind}, '
-    f'{len(os.sched_getaffinity(0))} cores of {input_benchmark.processor()}; '
+    f'{cores()} cores of {input_benchmark.processor()}; '
     f'{versions}; {datetime.date.today():%d %B %Y}'
   )
 

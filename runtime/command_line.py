@@ -81,7 +81,7 @@ def _text_of(flag, argv):
 
 
 def _is_record(path):
-  return path.endswith('.json')
+  return path.rpartition('/')[2] == 'config.json'
 
 
 def _with_recorded(argv: list[str]) -> list[str]:

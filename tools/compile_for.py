@@ -33,7 +33,7 @@ from ml_collections import ConfigDict
 
 from errors import UserError, one_line
 from experiment import create_experiment
-from tools import command, noise
+from tools import command, steps
 from training.state import abstract_state
 from training.train_step import make_train_step
 
@@ -88,7 +88,7 @@ def compile_step(config: ConfigDict, topology: str, batch: int) -> Report:
     UserError: no such topology, no TPU compiler, or a config that is wrong.
   """
   devices = chips(topology)
-  noise.replace_data(config)
+  steps.replace_data(config)
   if batch:
     config.train.batch_size = batch * len(devices)
   experiment = create_experiment(config, Mesh(np.array(devices), (AXIS,)))
@@ -133,15 +133,12 @@ def report(step, arguments: tuple, devices: int, images: int) -> Report:
   start = time.perf_counter()
   compiled = step.lower(*arguments).compile()
   seconds = time.perf_counter() - start
-  space, cost = compiled.memory_analysis(), compiled.cost_analysis()
+  cost = compiled.cost_analysis()
   return Report(
     chips=devices,
     images=images // devices,
     seconds=seconds,
-    memory=space.argument_size_in_bytes
-    + space.output_size_in_bytes
-    + space.temp_size_in_bytes
-    - space.alias_size_in_bytes,
+    memory=steps.memory_of(compiled),
     traffic=cost['bytes accessed'],
     flops=cost['flops'],
     collectives=collectives(compiled.as_text()),

@@ -1,5 +1,8 @@
-"""Configs whose data are noise: for tools that look at a step, not at data."""
+"""What those share that look at a compiled step, not at data."""
 
+from typing import Any
+
+import jax
 from ml_collections import ConfigDict
 
 import zoo
@@ -18,3 +21,14 @@ def replace_data(config: ConfigDict) -> None:
   })  # fmt: skip
   config.data.geometry = ConfigDict({'name': 'none'})
   config.data.eval_geometry = ConfigDict({'name': 'none'})
+
+
+def memory_of(compiled: jax.stages.Compiled) -> int:
+  """Returns the bytes that a program takes on a device while it runs."""
+  space: Any = compiled.memory_analysis()
+  return (
+    space.argument_size_in_bytes
+    + space.output_size_in_bytes
+    + space.temp_size_in_bytes
+    - space.alias_size_in_bytes
+  )
