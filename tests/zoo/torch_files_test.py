@@ -17,7 +17,7 @@ import pytest
 from safetensors import numpy as safetensors
 
 import zoo
-from zoo import torch_files, weights
+from zoo import torch_files, weight_names, weights
 
 STORAGES = {np.dtype(v): k for k, v in torch_files._DTYPES.items()}
 
@@ -113,7 +113,7 @@ def small_state(kind=np.float32):
   network = zoo.create('vgg_a', width=0.02, num_classes=10)
   image = np.zeros((1, 224, 224, 3), 'f')
   target = jax.eval_shape(network.init, jax.random.key(0), image)['params']
-  indices = weights._torch_indices('vgg_a')
+  indices = weight_names.torch_indices('vgg_a')
   rng, arrays = np.random.default_rng(0), {}
   for layer, leaves in target.items():
     *_, ins, outs = shape = leaves['kernel'].shape
@@ -135,7 +135,7 @@ def check_loaded(path, arrays, *said):
   notes = []
   options = {'width': 0.02, 'num_classes': 10}
   loaded = weights.load('vgg_a', str(path), notes.append, **options)['params']
-  for layer, theirs in weights._torch_indices('vgg_a').items():
+  for layer, theirs in weight_names.torch_indices('vgg_a').items():
     kernel = np.asarray(loaded[layer]['kernel'])
     assert kernel.dtype == np.float32
     expected = arrays[f'{theirs}.weight'].astype('f')
