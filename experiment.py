@@ -68,7 +68,10 @@ class Trained(NamedTuple):
 
 
 def create_experiment(
-  config: ConfigDict, mesh: Mesh | None = None, trained: Trained | None = None
+  config: ConfigDict,
+  mesh: Mesh | None = None,
+  trained: Trained | None = None,
+  splits: tuple[sources.Source, sources.Source] | None = None,
 ) -> Experiment:
   """Builds everything that a config names, cheapest checks first.
 
@@ -76,6 +79,7 @@ def create_experiment(
     config: resolved.
     mesh: of the devices to run on; by default all of this run.
     trained: whose parameters these data are for; None: nobody's.
+    splits: to train and to test on, where they are open already.
 
   Raises:
     UserError: names the field, its value, and the way out.
@@ -86,8 +90,9 @@ def create_experiment(
   augmentation = augment.create(
     config.train.augment, **config.train.augment_options
   )
-  train_source, eval_source = (
-    create_source(config, split, trained) for split in ('train', 'test')
+  train_source, eval_source = splits or (
+    create_source(config, 'train', trained),
+    create_source(config, 'test', trained),
   )
   try:
     module = zoo.create(num_classes=train_source.num_classes, **config.model)
@@ -148,6 +153,18 @@ def create_source(
     owner, names, way_out = trained
     sources.check_classes(found.class_names, names, owner, way_out)
     found = sources.in_order(found, names)
+  return as_source(config, split, found)
+
+
+def as_source(
+  config: ConfigDict, split: str, found: sources.Source | photos.Photos
+) -> sources.Source:
+  """Returns a split as a source, photographs through their geometry.
+
+  Raises:
+    UserError: the geometry does not go with the data.
+  """
+  data = config.data
   field = {'train': 'geometry', 'test': 'eval_geometry'}[split]
   cut = data[field].name != 'none'
   if cut != isinstance(found, photos.Photos):

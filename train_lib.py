@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 import config_lib
 from data import mean_image, photos
 from errors import DISK_FULL, UserError
-from evaluation import networks, protocols, runs
+from evaluation import networks, protocols, runs, test_sets
 from experiment import (
   Experiment,
   Trained,
@@ -122,6 +122,7 @@ def _changes(changed, place, experiment) -> list[str]:
 def _check(config):
   config_lib.check(config, jax.device_count())
   protocols.requested(config)
+  test_sets.check(config)
 
 
 def _check_same(config, place):
@@ -217,13 +218,16 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
     console.say(
       f'{path}: channels {data.order}, mean {data.mean}, std {data.std}'
     )
-  record = networks.trained_classes(path)
-  trained = record and Trained(
-    path, record[0], 'Evaluate on data of the same classes'
-  )
-  experiment = create_experiment(config, trained=trained)
   say = console.say if jax.process_index() == 0 else lambda text: None
+  test_set = test_sets.open_for(config, path, say)
+  splits = test_set.train, test_set.test
+  experiment = create_experiment(config, splits=splits)
   for note in _data_notes(experiment):
     say(note)
-  variables = warm_start.load_variables(experiment, path, say)
-  return runs.by_protocols(experiment, variables, path, place)
+  if test_set.line:
+    say(f'data        test: {test_set.line}')
+  if test_set.variables is None:
+    variables = warm_start.load_variables(experiment, path, say)
+  else:
+    variables = jax.device_put(test_set.variables, experiment.replicated)
+  return runs.by_protocols(experiment, variables, path, place, test_set)

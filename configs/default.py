@@ -83,6 +83,13 @@ def get_config() -> ConfigDict:
       'scales': (),  # shorter sides of photographs; (): the paper's
       'members': '',  # of an ensemble, with commas between: workdirs, weights,
       # NAME=PATH for another network of the zoo; besides --workdir or init_from
+      # With --mode=eval on a test set that has a part of the network's classes:
+      # scores of the others are kept in the ranking, or leave_out, as if the
+      # network had no such outputs (ImageNet-A and -R prescribe it).
+      'other_classes': 'keep',
+      # With --mode=eval on ImageNet's validation images: a file of sets of
+      # labels, any of which is right; ReaL's real.json
+      'label_sets': '',
     },
     'checkpoint': {
       'every': '1 epoch',

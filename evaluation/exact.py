@@ -142,8 +142,9 @@ def describe(data: ConfigDict, result: dict[str, Any]) -> str:
     )
   scales = ', '.join(map(str, result.get('scales', ())))
   at = f' at {scales}' if scales else ''
+  named = result.get('test_set') or f'{data.name} {split_name(data)}'
   return (
-    f'{data.name} {split_name(data)}, {result["protocol"]}{at}: '
+    f'{named}, {result["protocol"]}{at}: '
     f'top-1 error {result["top1_error"]:.2%} ({result["wrong"]:,} of '
     f'{result["count"]:,}), {top5}loss {result["loss"]:.4f}{cost}'
   )

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from errors import UserError, one_line
 from evaluation import exact, networks, protocols, scoring
+from evaluation.test_sets import TestSet, restricted, restricted_experiment
 from experiment import Experiment
 from runtime import console, storage
 from runtime import workdir as workdir_lib
@@ -63,12 +64,18 @@ def check(config: ConfigDict) -> None:
 
 def _is_cheap(config):
   """Whether what evaluates in training is all that is asked for."""
+  if config.eval.label_sets:  # they are about all the scores of an image
+    return False
   natural = protocols.requested(config) == [protocols.natural(config)]
   return natural and not config.eval.scales and not config.eval.members
 
 
 def by_protocols(
-  experiment: Experiment, variables: dict, path: str, place: pathlib.Path
+  experiment: Experiment,
+  variables: dict,
+  path: str,
+  place: pathlib.Path,
+  test_set: TestSet,
 ) -> dict[str, Any]:
   """Evaluates by each of `eval.protocol`; prints and files the results.
 
@@ -77,6 +84,7 @@ def by_protocols(
     variables: of its network, on all devices.
     path: where they are from.
     place: the workdir; results/ in it gets a file a protocol.
+    test_set: that of the experiment.
 
   Returns:
     The result of the last protocol.
@@ -87,13 +95,13 @@ def by_protocols(
   config = experiment.config
   if _is_cheap(config):
     started = time.monotonic()
-    step = make_step(experiment)
+    step = make_step(restricted_experiment(experiment, test_set.outputs))
     result = evaluate(experiment, step, variables, shown(experiment))
     result |= {
       'passes': 1,
       'images_per_second': result['count'] / (time.monotonic() - started),
     }
-    _tell(experiment, result, [path], place)
+    _tell(experiment, result, [path], place, test_set)
     return result
   chosen = [
     protocols.create(config, name) for name in protocols.requested(config)
@@ -109,7 +117,10 @@ def by_protocols(
     len(names),
     networks.scale_of(config, path),
   )
-  all_of_them = [first, *networks.members(config, names)]
+  all_of_them = [
+    restricted(network, test_set.outputs)
+    for network in (first, *networks.members(config, names))
+  ]
   for protocol in chosen:
     for network in all_of_them:
       protocols.check_scales(protocol, network.image_size)
@@ -121,7 +132,8 @@ def by_protocols(
       batch_size=config.eval.batch_size,
       threads=config.data.threads,
     )
-    _tell(experiment, result, [n.path for n in all_of_them], place)
+    paths = [n.path for n in all_of_them]
+    _tell(experiment, result, paths, place, test_set)
   return result
 
 
@@ -138,16 +150,18 @@ def shown(experiment: Experiment) -> Callable[[Iterable], Iterator]:
   return watch
 
 
-def _tell(experiment, result, paths, place):
+def _tell(experiment, result, paths, place, test_set):
   if jax.process_index() != 0:
     return
   who = paths[0]
   if len(paths) > 1:
     who = f'ensemble of {len(paths)} ({", ".join(paths)})'
   config = experiment.config
+  if test_set.name:
+    result['test_set'] = test_set.name
   console.say(f'{who}: {exact.describe(config.data, result)}')
   try:
-    said = f'written to {_write(config, result, paths, place)}'
+    said = f'written to {_write(config, result, paths, place, test_set)}'
   except UserError as error:  # others' workdirs may be read-only
     said = f'not written: {error}'
   except OSError as error:
@@ -155,14 +169,14 @@ def _tell(experiment, result, paths, place):
   console.say(said)
 
 
-def _write(config, result, paths, place) -> pathlib.Path:
+def _write(config, result, paths, place, test_set) -> pathlib.Path:
   """Writes what `tools.results` reads: one file a network and protocol."""
   scales = '-'.join(map(str, result.get('scales', ())))
   number = f'ensemble{len(paths)}' if len(paths) > 1 else ''
   parts = (
     config.model.name,
     number,
-    config.data.name,
+    *test_set.file,
     '' if exact.split_name(config.data) == 'test' else 'held_out',
     result['protocol'],
     scales,
@@ -171,6 +185,7 @@ def _write(config, result, paths, place) -> pathlib.Path:
   content = {
     'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'networks': paths,
+    **({'trained_on': test_set.trained_on} if test_set.trained_on else {}),
     'result': result,
     'config': workdir_lib.as_json(config),
     'versions': workdir_lib.versions(),

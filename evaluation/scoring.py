@@ -18,7 +18,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from data import crops
+from data import crops, label_sets
 from data.ahead import ahead
 from data.arrays import check_labels
 from data.photos import Cropped
@@ -268,7 +268,10 @@ def evaluate(
       network, protocol, source, indices, batch_size=batch_size, threads=threads
     )
     sums += found
-  counts, loss = _count((sums / len(networks)).astype(np.float32), labels)
+  mean = (sums / len(networks)).astype(np.float32)
+  if sets := label_sets.of(source):
+    labels = label_sets.best_of(mean, [sets[i] for i in indices])
+  counts, loss = _count(mean, labels)
   if processes > 1:
     counts = multihost_utils.process_allgather(counts).sum(0)
     loss = multihost_utils.process_allgather(np.float32(loss)).sum()

@@ -32,8 +32,10 @@ from runtime import storage
 # A run may be continued with another length, evaluation or data directory;
 # these make it another run, whose checkpoints have another form or meaning.
 _NETWORK = 'model.'  # its fields
-_IDENTITY = ('optimizer.name', 'data.name', 'data.image_size')
+_IDENTITY = ('optimizer.name', 'data.image_size')
 _OF_TRAINING = (
+  # A network may be evaluated on other data, where its classes are on record.
+  'data.name',
   # Steps are counted in batches, and a step is a position in the data.
   'train.batch_size',
   # The velocity is of gradients, or of these times the rate.
@@ -123,6 +125,8 @@ def check_owner(
     if old.get(name, 'nothing') != new.get(name, 'nothing')
   }
   identity = _IDENTITY + _OF_TRAINING * trains
+  if not (place / 'classes.json').exists():
+    identity += ('data.name',)
   other = {
     k: v
     for k, v in differing.items()

@@ -72,6 +72,8 @@ def _field(tree, path):
 def matches(row: Row, config: dict[str, Any], found: dict[str, Any]) -> bool:
   """Returns whether a result file is one of a row with that config."""
   result = found['result']
+  if result.get('test_set') or found.get('trained_on'):
+    return False  # not the test split of its training data, or not all classes
   options = found['config']['data']['options'] or {}
   if options.get('first') or options.get('held_out'):
     return False  # not the paper's training set
@@ -206,7 +208,7 @@ def _others(found):
     members = len(content['networks'])
     row = (
       config['model']['name'] + f', {members} networks' * (members > 1),
-      config['data']['name'],
+      result.get('test_set') or config['data']['name'],
       f'{config["optimizer"]["name"]}, {config["train"]["augment"]}',
       f'{result["protocol"]} {scales}'.strip(),
       f'{result["count"]:,}',
