@@ -171,6 +171,7 @@ def _test_part(root, train_folder, test_folder):
     test_folder != 'val'
     or usual & {name.lower() for name in found.folders}
     or not (found.folders or found.photos)
+    or any((root / name / test_folder).is_dir() for name in found.folders)
   ):
     _check_layout(root, {'test_folder': test_folder})
   return '.'

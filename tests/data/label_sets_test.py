@@ -33,10 +33,10 @@ def names_of(*numbers):
   return [f'val/x/ILSVRC2012_val_{n:08d}.JPEG' for n in numbers]
 
 
-def labelled(tmp_path, sets, names, order=range(1000)):
+def labelled(tmp_path, sets, names, order=None):
   file = tmp_path / 'real.json'
   file.write_text(json.dumps(sets))
-  order = list(order)
+  order = list(order or range(1000))
   return label_sets.Labelled(Album(names), str(file), order, ['c'] * 1000)
 
 

@@ -49,6 +49,18 @@ def test_part_of_a_split_is_no_result():
   assert not results.matches(row, config, short)
 
 
+def test_another_test_set_is_no_row(tmp_path):
+  row = reported.ROWS[2]
+  config = results.expected(row)
+  part = result_file(row, test_set='imagenet2012 test (labels of real.json)')
+  assert not results.matches(row, config, part)
+  other = {**result_file(row), 'trained_on': {'name': 'mnist', 'options': {}}}
+  assert not results.matches(row, config, other)
+  page = results.page([part])
+  assert page.count('needs ImageNet') == 56
+  assert '| alexnet | imagenet2012 test (labels of real.json) | ' in page
+
+
 def test_the_page_shows_files_and_says_what_is_missing(tmp_path):
   row = reported.ROWS[2]
   (tmp_path / 'run' / 'results').mkdir(parents=True)
