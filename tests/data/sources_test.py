@@ -304,3 +304,13 @@ def test_imagenet_that_is_not_there_names_three_ways_on(tmp_path, monkeypatch):
     assert 'already prepared' not in str(error.value)
   with pytest.raises(UserError, match="'mnist' of TFDS"):
     sources.create('tfds', 'train', str(tmp_path), builder='mnist')
+
+
+def test_a_source_in_other_classes_counts_them_and_not_those_it_has_not():
+  images = np.zeros((5, 2, 2, 1), np.uint8)
+  labels = np.array([0, 2, 2, 3, 3])
+  source = arrays.ArraySource(images, labels, ('a', 'none', 'c', 'd'))
+  found = sources.renumbered(source, [4, -1, 0, 2], tuple('cxdya'))
+  assert found.batch(np.arange(5))['label'].tolist() == [4, 0, 0, 2, 2]
+  assert found.count_classes().tolist() == [2, 0, 2, 0, 1]
+  assert found.class_names == tuple('cxdya')

@@ -251,24 +251,25 @@ def test_any_label_of_a_set_is_right_and_images_without_are_left_out(
     write(tmp_path / 'val' / f'{place}{name}', number)
     if sets[number - 1]:
       images.append((number, sets[number - 1]))
-  config = config_of(
-    file, tmp_path, eval__label_sets=str(tmp_path / 'real.json'),
-    eval__protocol='center,dense', eval__scales=(SIDE,),
-  )  # fmt: skip
+  fields = {'eval__label_sets': str(tmp_path / 'real.json')}
+  if not flat:  # by several protocols, else by the natural one
+    fields |= {'eval__protocol': 'center,dense', 'eval__scales': (SIDE,)}
+  config = config_of(file, tmp_path, **fields)
   result = train_lib.evaluate_only(config, str(tmp_path / 'run'))
-  check(result, images, 'dense')
+  last = 'center' if flat else 'dense'
+  check(result, images, last)
   found = results(tmp_path / 'run')
   root = tmp_path.name
+  protocols = ['center'] if flat else ['center', 'dense']
   assert sorted(found) == [
-    f'tiny.folder.{root}.real.{p}.32.json' for p in ('center', 'dense')
+    f'tiny.folder.{root}.real.{p}.32.json' for p in protocols
   ]
-  check(
-    found[f'tiny.folder.{root}.real.center.32.json']['result'], images, 'center'
-  )
+  first = found[f'tiny.folder.{root}.real.center.32.json']
+  check(first['result'], images, 'center')
   assert 0 < result['wrong'] < len(images) < 9
   said = capsys.readouterr().out
   assert f'{len(images)} of 9 images have any' in said
-  assert f'folder {root} (labels of real.json), dense at 32: ' in said
+  assert f'folder {root} (labels of real.json), {last} at 32: ' in said
 
 
 def write_list(root):
