@@ -14,7 +14,7 @@ from photographs import encode
 from PIL import Image
 
 from configs import resnet
-from data import mnist, sources
+from data import arrays, mnist, sources
 from errors import UserError
 from experiment import create_source
 
