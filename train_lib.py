@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 import config_lib
 from data import mean_image, photos
 from errors import DISK_FULL, UserError
-from evaluation import networks, protocols, runs
+from evaluation import networks, protocols, runs, saving
 from experiment import (
   Experiment,
   Trained,
@@ -22,6 +22,7 @@ from runtime import workdir as workdir_lib
 from runtime.claim import Claim
 from runtime.preemption import Preemption
 from runtime.run_log import RunLog
+from seeing import confusion
 from training import warm_start
 from training.loop import Loop, newest
 from training.state import TrainState, abstract_state, create_state
@@ -50,6 +51,7 @@ def train_and_evaluate(
   """
   started = time.monotonic() if started is None else started
   _check(config)
+  saving.refuse_in_training(config)
   place = workdir_lib.open_directory(workdir)
   _check_same(config, place)
   config, prepared = _with_preprocessing(config, place)
@@ -237,16 +239,23 @@ def _describe(experiment, state):
 def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   """Evaluates the newest checkpoint of `workdir`, or `init_from`.
 
-  Writes the results to `workdir`/results. Raises UserError as
-  `train_and_evaluate`.
+  Writes the results to `workdir`/results, and what `eval.save` names. Raises
+  UserError as `train_and_evaluate`.
 
   Returns:
     What `evaluation.exact.evaluate` returns, for the last of the protocols.
   """
   _check(config)
   runs.check(config)
+  if config.eval.save:
+    confusion.check()
   place = storage.path(workdir)
   _check_same(config, None)
+  with saving.opened(config, confusion.draw) as saves:
+    return _evaluate(config, place, saves)
+
+
+def _evaluate(config, place, saves):
   added = config_lib.defaults_of_network(config)
   workdir_lib.check_owner(place, config, added)
   path = config.init_from or str(place)
@@ -263,4 +272,4 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   for note in _data_notes(experiment):
     say(note)
   variables = warm_start.load_variables(experiment, path, say)
-  return runs.by_protocols(experiment, variables, path, place)
+  return runs.by_protocols(experiment, variables, path, place, saves)

@@ -91,6 +91,8 @@ def get_config() -> ConfigDict:
       'scales': (),  # shorter sides of photographs; (): the paper's
       'members': '',  # of an ensemble, with commas between: workdirs, weights,
       # NAME=PATH for another network of the zoo; besides --workdir or init_from
+      'save': '',  # with --mode=eval: folder for each image's prediction, the
+      # errors of each class, confusions, mistakes; '': none
     },
     'checkpoint': {
       'every': '1 epoch',

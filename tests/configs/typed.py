@@ -28,6 +28,7 @@ DEFAULTS = {
   'schedule.name': 'step', 'schedule.boundaries': (), 'schedule.factors': (),
   'eval.every': '1 epoch', 'eval.batch_size': 1000, 'eval.protocol': '',
   'eval.corners': 'square', 'eval.scales': (), 'eval.members': '',
+  'eval.save': '',
   'checkpoint.every': '1 epoch', 'checkpoint.keep': 2,
   'checkpoint.keep_best': 1,
 }  # fmt: skip
