@@ -58,10 +58,6 @@ class _Folder:
   def __len__(self):
     return len(self._names)
 
-  def keys(self) -> list[str]:
-    """Returns the names of the photographs, without reading them."""
-    return self._names
-
   def read(self, indices):
     """See `photos.Photos`."""
     photos = []
@@ -71,6 +67,10 @@ class _Folder:
         Photo(path.read_bytes(), int(self._labels[i]), self._names[i])
       )
     return photos
+
+  def keys(self, indices: np.ndarray) -> list[str]:
+    """See `photos.keys`."""
+    return [self._names[i] for i in indices]
 
   def count_classes(self) -> np.ndarray:
     """See `sources.Source`."""

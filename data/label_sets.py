@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from data.photos import Photo, Photos, notes
+from data.photos import Photo, Photos, keys, notes
 from errors import UserError
 from runtime import storage
 
 _NUMBER = re.compile(r'ILSVRC2012_val_(\d{8})')
 _CLASSES = 1000
-_AT_ONCE = 64  # photographs read for their names
+_AT_ONCE = 64  # photographs in memory
 
 Sets = list[list[int]]
 
@@ -71,7 +71,8 @@ class Labelled:
     class_names: Sequence[str],
   ):
     sets = read(path)
-    entries = _entries(_keys(photos), path, len(sets))
+    names = keys(photos, np.arange(len(photos)))
+    entries = _entries(names, path, len(sets))
     chosen = [sorted({numbers[n] for n in sets[entry]}) for entry in entries]
     self._photos = photos
     self._indices = np.array([i for i, c in enumerate(chosen) if c], np.int64)
@@ -98,21 +99,13 @@ class Labelled:
       for photo, i in zip(found, indices)
     ]
 
-  def keys(self) -> list[str]:
-    """Returns the names of the photographs."""
-    found = _keys(self._photos)
-    return [found[i] for i in self._indices]
+  def keys(self, indices: np.ndarray) -> list[str]:
+    """See `photos.keys`."""
+    return keys(self._photos, self._indices[indices])
 
   def count_classes(self) -> None:
     """See `sources.Source`: with several labels an image, it says nothing."""
     return
-
-
-def _keys(photos):
-  """Returns the names of photographs; read, where that is the only way."""
-  if hasattr(photos, 'keys'):
-    return photos.keys()
-  return [photo.key for photo in each(photos)]
 
 
 def each(photos: Photos) -> Iterator[Photo]:
@@ -122,10 +115,10 @@ def each(photos: Photos) -> Iterator[Photo]:
     yield from photos.read(np.arange(start, stop))
 
 
-def _entries(keys, path, count):
+def _entries(names, path, count):
   """Returns the entry of each photograph, from 0, by the number in its name."""
   found: dict[int, str] = {}
-  for key in keys:
+  for key in names:
     match = _NUMBER.search(key)
     number = int(match[1]) if match else 0
     if not 1 <= number <= count:

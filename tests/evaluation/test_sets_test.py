@@ -1,5 +1,6 @@
 """Other test sets, counted a second time by NumPy from the pixels on."""
 
+import csv
 import json
 
 import flax.linen as nn
@@ -359,6 +360,29 @@ def test_the_test_split_of_a_run_has_its_own_name_and_others_theirs(
     'folder away'
   )
   assert not any('trained_on' in content for content in found.values())
+
+
+@pytest.mark.parametrize('sets', [False, True])
+def test_what_is_saved_of_each_image_is_of_the_same_classes(
+  sets, file, tmp_path
+):
+  root = tmp_path / 'val'
+  for number, name in enumerate((5, 900, 900, 41), 1):
+    write(root / IDS[name] / f'ILSVRC2012_val_{number:08d}.png', number)
+  (tmp_path / 'real.json').write_text('[[5, 6], [], [900], [1, 2, 3]]')
+  config = config_of(file, tmp_path, eval__save=str(tmp_path / 'saved'))
+  if sets:
+    config.eval.label_sets = str(tmp_path / 'real.json')
+  else:
+    config.eval.other_classes = 'leave_out'
+  result = train_lib.evaluate_only(config, str(tmp_path / 'run'))
+  with (tmp_path / 'saved' / 'predictions.csv').open() as lines:
+    rows = list(csv.DictReader(lines))
+  assert len(rows) == result['count'] == (3 if sets else 4)
+  assert sum(row['rank'] != '1' for row in rows) == result['wrong']
+  labels = {IDS[i] for i in ((1, 2, 3, 5, 6, 900) if sets else (5, 41, 900))}
+  assert {row['label'] for row in rows} <= labels
+  assert all(row['key'].startswith('val/n') for row in rows)
 
 
 class Album:
