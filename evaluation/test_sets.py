@@ -190,7 +190,9 @@ def _imagenets(config, path, say):
   notes: list[str] = []
   try:
     variables = networks.read_file(config, path, len(names), notes.append)
-  except UserError:  # of other outputs: those of the data, or refused there
+  # Of other outputs, or of a network that cannot have so many, as LeNet-5: those
+  # of the data, or refused there.
+  except (UserError, ValueError):
     return None
   for note in notes:
     say(note)
