@@ -190,8 +190,8 @@ def _imagenets(config, path, say):
   notes: list[str] = []
   try:
     variables = networks.read_file(config, path, len(names), notes.append)
-  # Of other outputs, or of a network that cannot have so many, as LeNet-5: those
-  # of the data, or refused there.
+  # Of other outputs, or of a network that cannot have so many, as LeNet-5:
+  # those of the data, or refused there.
   except (UserError, ValueError):
     return None
   for note in notes:
