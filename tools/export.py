@@ -154,8 +154,13 @@ def format_of(given: str, file: pathlib.Path) -> str:
   """Returns one of `FORMATS`: as given, or as the end of a file says.
 
   Raises:
-    UserError: unknown, or the file ends as one of another format does.
+    UserError: unknown; the file ends as one of another format does, or it
+      cannot be one.
   """
+  if file.is_dir():
+    raise UserError(f'--out {file} is a folder: name a file in it')
+  if not file.parent.is_dir():
+    raise UserError(f'--out {file}: there is no folder {file.parent}')
   by_end = {f'.{name}': name for name in ('safetensors', 'npz', 'onnx')}
   meant = by_end.get(file.suffix, 'stablehlo')
   if given and given not in FORMATS:
@@ -168,13 +173,6 @@ def format_of(given: str, file: pathlib.Path) -> str:
   raise UserError(f'--format={given} --out={file}: {way}')
 
 
-def _check_place(file: pathlib.Path) -> None:
-  if file.is_dir():
-    raise UserError(f'--out {file} is a folder: name a file in it')
-  if not file.parent.is_dir():
-    raise UserError(f'--out {file}: there is no folder {file.parent}')
-
-
 def main(config: ConfigDict, _: list[str]) -> None:
   """Writes the file and what is beside it."""
   command.check(config)
@@ -182,7 +180,6 @@ def main(config: ConfigDict, _: list[str]) -> None:
     raise UserError('--out is missing: the file to write')
   file = storage.local(command.OUT.value)
   kind = format_of(_FORMAT.value, file)
-  _check_place(file)
   if kind in _PACKAGES:
     _PACKAGES[kind]()
   workdir = command_line.WORKDIR.value

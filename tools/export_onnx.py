@@ -8,6 +8,7 @@ padding, which its form of flax's `max_pool` passes over without a word.
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from typing import Any
 from unittest import mock
 
@@ -21,7 +22,7 @@ from errors import UserError, one_line
 from evaluation.inference import Model
 from tools import usage
 
-PACKAGES = 'jax2onnx'  # brings onnx and onnxruntime
+PACKAGE = 'jax2onnx'  # brings onnx and onnxruntime
 OPSET = 18  # not jax2onnx's own 23: more programs read it
 INPUT, OUTPUT = 'images', 'probabilities'
 # Scores differ by some 1e-6 of their deviation where the graph is right.
@@ -32,7 +33,7 @@ _reduce_window = lax.reduce_window
 
 def check_packages() -> None:
   """Raises UserError where jax2onnx is not installed."""
-  with usage.needs(PACKAGES):
+  with usage.needs(PACKAGE):
     import jax2onnx  # noqa: F401, PLC0415
     import onnxruntime  # noqa: F401, PLC0415
 
@@ -79,10 +80,10 @@ def convert(
     content = graph.SerializeToString()
   except Exception as error:
     raise UserError(
-      f'--format=onnx: jax2onnx {jax2onnx.__version__} cannot convert the '
+      f'--format=onnx: jax2onnx {version(PACKAGE)} cannot convert the '
       f'network: {one_line(error)}'
     ) from error
-  _check(content, probabilities, shape)
+  check(content, probabilities, shape)
   return content
 
 
@@ -110,8 +111,22 @@ def _forms() -> Iterator[None]:
     yield
 
 
-def _check(content, probabilities, shape):
-  """Compares both on two images of noise, by the logarithms."""
+def check(
+  content: bytes,
+  probabilities: Callable[[jax.Array], jax.Array],
+  shape: tuple[int, ...],
+) -> None:
+  """Compares a graph with the network, on two images of noise.
+
+  Args:
+    content: of the graph.
+    probabilities: as in `convert`.
+    shape: of an image.
+
+  Raises:
+    UserError: onnxruntime does not run it, or the logarithms of the
+      probabilities are off by 1e-4 of their deviation.
+  """
   import onnxruntime  # noqa: PLC0415
 
   options = onnxruntime.SessionOptions()
