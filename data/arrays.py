@@ -34,6 +34,10 @@ class ArraySource:
     del positions
     return {'image': self.images[indices], 'label': self.labels[indices]}
 
+  def read_labels(self):
+    """See `parts.selectable`."""
+    return self.labels
+
   def count_classes(self):
     """See `sources.Source`."""
     return np.bincount(self.labels, minlength=self.num_classes)

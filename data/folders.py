@@ -67,6 +67,14 @@ class _Folder:
       )
     return photos
 
+  def read_labels(self):
+    """See `parts.selectable`."""
+    return self._labels
+
+  def names(self):
+    """See `parts.selectable`."""
+    return [listing.nfc(name) for name in self._names]
+
   def count_classes(self) -> np.ndarray:
     """See `sources.Source`."""
     return np.bincount(self._labels, minlength=self.num_classes)

@@ -42,7 +42,12 @@ _OF_TRAINING = (
   'data.mean',
   'data.std',
   'data.order',
+  # Which examples: data/parts.py.
+  'data.options.per_class',
+  'data.options.draw',
 )
+# What stands for an option that is not set.
+_UNSET = {'data.options.per_class': 0, 'data.options.draw': 0}
 # And what it takes: of no matter once there are checkpoints.
 _FIRST_VALUES = 'model.init'
 _SECTIONS = ('model', 'loss', 'data', 'train', 'optimizer', 'eval')
@@ -116,7 +121,8 @@ def check_owner(
     return {}
   old, new = _flatten(found), _flatten(as_json(config))
   known = json.loads(json.dumps(dict(added or {})))
-  old = {**{k: v for k, v in known.items() if k in new}, **old}
+  old = {**{k: v for k, v in known.items() if k in new}, **_UNSET, **old}
+  new = {**_UNSET, **new}
   differing = {
     name: (old.get(name, 'nothing'), new.get(name, 'nothing'))
     for name in sorted(old.keys() | new.keys())
