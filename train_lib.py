@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 import config_lib
 from data import mean_image, photos
 from errors import DISK_FULL, UserError
-from evaluation import networks, protocols, runs
+from evaluation import exact, networks, protocols, runs
 from experiment import (
   Experiment,
   Trained,
@@ -175,7 +175,8 @@ def _open_log(experiment, place, state):
 
 
 def _data_notes(experiment):
-  splits = {'train': experiment.train_source, 'test': experiment.eval_source}
+  name = exact.split_name(experiment.config)
+  splits = {'train': experiment.train_source, name: experiment.eval_source}
   return [
     f'data        {split}: {note}'
     for split, source in splits.items()
@@ -211,6 +212,7 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   workdir_lib.check_owner(place, config, added)
   path = config.init_from or str(place)
   given, config = config.data, networks.as_trained(config, path)
+  config = networks.with_parts(config, path)
   data = config.data
   other = any(data[f] != given[f] for f in networks.PREPROCESSING)
   if other and jax.process_index() == 0:

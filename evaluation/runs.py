@@ -145,7 +145,7 @@ def _tell(experiment, result, paths, place):
   if len(paths) > 1:
     who = f'ensemble of {len(paths)} ({", ".join(paths)})'
   config = experiment.config
-  console.say(f'{who}: {exact.describe(config.data, result)}')
+  console.say(f'{who}: {exact.describe(config, result)}')
   try:
     said = f'written to {_write(config, result, paths, place)}'
   except UserError as error:  # others' workdirs may be read-only
@@ -163,7 +163,7 @@ def _write(config, result, paths, place) -> pathlib.Path:
     config.model.name,
     number,
     config.data.name,
-    '' if exact.split_name(config.data) == 'test' else 'held_out',
+    '' if exact.split_name(config) == 'test' else 'held_out',
     result['protocol'],
     scales,
   )
@@ -171,6 +171,7 @@ def _write(config, result, paths, place) -> pathlib.Path:
   content = {
     'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'networks': paths,
+    'split': exact.split_name(config),
     'result': result,
     'config': workdir_lib.as_json(config),
     'versions': workdir_lib.versions(),

@@ -291,14 +291,14 @@ class Loop:
     self.log.write(step, {f'eval/{k}': v for k, v in result.items()})
     examples = len(self.experiment.train_source)
     epoch = step * self.config.train.batch_size / examples
-    said = exact.describe(self.config.data, result)
+    said = exact.describe(self.config, result)
     self.log.say(f'epoch {epoch:.1f}, step {step}: {said}')
     return result
 
   def _report(self, first, step):
     def of(line):
       result = {k.removeprefix('eval/'): v for k, v in line.items()}
-      said = exact.describe(self.config.data, result)
+      said = exact.describe(self.config, result)
       return f'{said}, step {line["step"]}'
 
     log, experiment = self.log, self.experiment

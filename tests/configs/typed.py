@@ -23,7 +23,8 @@ DEFAULTS = {
   'optimizer.momentum': 0.9,  # AlexNet [5] and all after it
   'optimizer.momentum_form': 'caffe', 'optimizer.weight_decay': 0.0,
   'schedule.name': 'step', 'schedule.boundaries': (), 'schedule.factors': (),
-  'eval.every': '1 epoch', 'eval.batch_size': 1000, 'eval.protocol': '',
+  'eval.every': '1 epoch', 'eval.split': '', 'eval.batch_size': 1000,
+  'eval.protocol': '',
   'eval.corners': 'square', 'eval.scales': (), 'eval.members': '',
   'checkpoint.every': '1 epoch', 'checkpoint.keep': 2,
   'checkpoint.keep_best': 1,

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pooch
 import pytest
-from idx import write_idx
+from idx import make_mnist, write_idx
 from photographs import encode
 from PIL import Image
 
@@ -21,13 +21,7 @@ from experiment import create_source
 
 @pytest.fixture
 def idx_directory(tmp_path):
-  """Both splits of a small MNIST: train plain, test gzipped."""
-  rng = np.random.default_rng(0)
-  for stem, n, end in (('train', 30, ''), ('t10k', 20, '.gz')):
-    images = rng.integers(0, 256, (n, 28, 28), np.uint8)
-    write_idx(tmp_path / f'{stem}-images-idx3-ubyte{end}', images)
-    labels = np.arange(n, dtype=np.uint8) % 10
-    write_idx(tmp_path / f'{stem}-labels-idx1-ubyte{end}', labels)
+  make_mnist(tmp_path)
   return tmp_path
 
 
