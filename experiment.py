@@ -158,6 +158,7 @@ def create_source(
       f"'{data.name}': "
       + (
         'its images have one size already, set none'
+        + ', or data.options.photographs=True' * (data.name == 'tfds')
         if cut
         else f'photographs need one of {", ".join(crops.names())}'
       )

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from data import listing, photos
+from data.arrays import check_labels
 from errors import UserError, closest
 
 # Options that hold a part of the training set out; the second is `mnist`'s.
@@ -183,7 +184,9 @@ def _labels(whole):
       'data.options.holdout and per_class need a source that knows the class '
       'of each example: give it the method read_labels'
     )
-  return whole.read_labels()
+  labels = whole.read_labels()
+  check_labels(labels, whole.num_classes, 'the data')
+  return labels
 
 
 def _digests(purpose: str, whole: Any) -> np.ndarray:

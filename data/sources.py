@@ -163,6 +163,7 @@ _WHOLE: dict[str, Callable[..., Source | photos.Photos]] = {
   'mnist': mnist.mnist,
   'fashion_mnist': mnist.fashion_mnist,
   'cifar10': cifar.cifar10,
+  'cifar100': cifar.cifar100,
   'imagenet2012': photos.imagenet2012,
   'folder': folders.folder,
   'tfds': photos.of_tfds,

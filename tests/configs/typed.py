@@ -331,6 +331,19 @@ ARGUMENTS = {
     'data.name': 'mnist5k', 'data.mean': (33.3,),
     'train.augment_options.fill': (33.3,),
   },
+  # fb.resnet.torch, datasets/cifar100.lua.
+  'resnet_cifar:data=cifar100': {
+    'data.name': 'cifar100', 'data.mean': (129.3, 124.1, 112.4),
+    'train.augment_options.fill': (129.3, 124.1, 112.4),
+  },
+  'resnet_cifar:data=tfds': {
+    'data.name': 'tfds', 'data.options.builder': '', 'data.threads': -1,
+    'data.mean': (127.5,), 'train.augment_options.fill': (127.5,),
+  },
+  'resnet:data=tfds': {
+    'data.name': 'tfds', 'data.options.builder': '',
+    'data.options.photographs': True,
+  },
   'resnet_cifar:data=fake,smoke': {
     'data.name': 'fake', 'data.options.shape': (32, 32, 3),
     'data.options.num_classes': 10, 'data.options.examples': 4096,
