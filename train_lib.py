@@ -188,7 +188,8 @@ def _describe(experiment, state):
   config, devices = experiment.config, jax.devices()
   parameters = sum(x.size for x in jax.tree.leaves(state.params))
   return (
-    f'{config.model.name} ({parameters:,} parameters), {config.data.name} '
+    f'{config.model.name} ({parameters:,} parameters), '
+    f'{exact.data_name(config)} '
     f'({len(experiment.train_source):,} + {len(experiment.eval_source):,} '
     f'images), {experiment.steps:,} steps of {config.train.batch_size}, '
     f'{len(devices)} x {devices[0].device_kind}'

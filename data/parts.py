@@ -99,7 +99,7 @@ def selectable(function: Callable[..., Any]) -> Callable[..., Any]:
       rest = _few_of_each(whole, labels, rest, per_class, draw)
       few = f'{per_class} images of each class, draw {draw}'
       note = f'{few}; {note}' if note else few
-    return _part(whole, labels, rest, note)
+    return _part(whole, labels, rest, *photos.notes(whole), note)
 
   added = inspect.signature(select, follow_wrapped=False).parameters.values()
   own = inspect.signature(function)
@@ -245,10 +245,9 @@ class _PartOfPhotos(_Part):
     return self._whole.read(self._indices[indices])
 
 
-def _part(whole, labels, indices, note):
+def _part(whole, labels, indices, *notes):
+  """Returns these examples; `notes` come before how many they are."""
   kind = _PartOfPhotos if isinstance(whole, photos.Photos) else _PartOfImages
-  notes = (
-    *photos.notes(whole),
-    f'{len(indices):,} of {len(whole):,} images: {note}',
-  )
-  return kind(whole, labels, indices, notes)
+  *before, what = notes
+  note = f'{len(indices):,} of {len(whole):,} images: {what}'
+  return kind(whole, labels, indices, (*before, note))

@@ -127,6 +127,12 @@ def split_name(config: ConfigDict) -> str:
   return 'held out' if held_out else 'test'
 
 
+def data_name(config: ConfigDict) -> str:
+  """Returns `data.name`, and of TFDS which data set."""
+  builder = config.data.options.get('builder', '')
+  return f'{config.data.name} {builder}'.strip()
+
+
 def describe(config: ConfigDict, result: dict[str, Any]) -> str:
   """Returns an evaluation in one line, with its protocol and counts.
 
@@ -145,7 +151,7 @@ def describe(config: ConfigDict, result: dict[str, Any]) -> str:
   scales = ', '.join(map(str, result.get('scales', ())))
   at = f' at {scales}' if scales else ''
   return (
-    f'{config.data.name} {split_name(config)}, {result["protocol"]}{at}: '
+    f'{data_name(config)} {split_name(config)}, {result["protocol"]}{at}: '
     f'top-1 error {result["top1_error"]:.2%} ({result["wrong"]:,} of '
     f'{result["count"]:,}), {top5}loss {result["loss"]:.4f}{cost}'
   )

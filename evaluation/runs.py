@@ -162,7 +162,7 @@ def _write(config, result, paths, place) -> pathlib.Path:
   parts = (
     config.model.name,
     number,
-    config.data.name,
+    exact.data_name(config),
     '' if exact.split_name(config) == 'test' else 'held_out',
     result['protocol'],
     scales,

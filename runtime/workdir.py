@@ -48,6 +48,7 @@ _OF_TRAINING = (
   'data.std',
   'data.order',
   *_PARTS,
+  'data.options.builder',
 )
 # And what it takes: of no matter once there are checkpoints.
 _FIRST_VALUES = 'model.init'

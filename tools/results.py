@@ -236,7 +236,8 @@ def _data(content):
   said = [f'{f} {options[f]:,}' for f in (*_PARTS, 'draw') if options.get(f)]
   if content.get('split', 'test') != 'test':
     said.append(content['split'])
-  return ', '.join([data['name'], *said])
+  name = f'{data["name"]} {options.get("builder", "")}'.strip()
+  return ', '.join([name, *said])
 
 
 def main(arguments: list[str] | None = None) -> None:
