@@ -146,6 +146,15 @@ def test_few_of_each_are_of_what_is_not_held_out():
   assert rest.notes == (
     '3,600 of 4,000 images: 360 images of each class, draw 0; 400 are held out',
   )
+  few = sources.create('mnist5k', 'train', holdout=400, per_class=3)
+  labels = sources.create('mnist5k', 'train').labels.tolist()
+  gone = set(chosen_by_hand(labels, range(4000), 'holdout', 40))
+  left = [i for i in range(4000) if i not in gone]
+  by_hand = chosen_by_hand([labels[i] for i in left], left, 'draw 0', 3)
+  whole = sources.create('mnist5k', 'train').images
+  np.testing.assert_array_equal(
+    images_of(few), whole[[left[i] for i in by_hand]]
+  )
   with pytest.raises(UserError, match=r"'0' has 360, .* at most 360"):
     sources.create('mnist5k', 'train', holdout=400, per_class=361)
 
@@ -156,7 +165,7 @@ def uneven(monkeypatch, counts):
 
   def small(split, directory):
     del directory
-    names = 'abcdefgh'[: len(counts)]
+    names = [chr(ord('a') + i) for i in range(len(counts))]
     images = np.zeros((len(labels), 4, 4, 1), np.uint8)
     assert split == 'train'
     return ArraySource(images, labels, names)
@@ -184,6 +193,15 @@ def test_uneven_classes_are_held_out_in_proportion(
   assert held_out.notes[0].partition('; ')[2] == (
     f'none of {", ".join(without)}' if without else ''
   )
+
+
+def test_of_many_equal_classes_the_first_give_one_more(monkeypatch):
+  counts = [5, 4, 3] * 30
+  uneven(monkeypatch, counts)
+  held_out = sources.create('small', 'test', holdout=100)  # of 360
+  # 1.39, 1.11 and 0.83: 60 whole ones, 30 for the third, 10 for the first.
+  expected = [2, 1, 1] * 10 + [1, 1, 1] * 20
+  assert held_out.count_classes().tolist() == expected
 
 
 @pytest.mark.parametrize(('counts', 'number'), [((9, 1), 9), ((2, 2), 4),
@@ -275,6 +293,23 @@ def test_two_ways_to_hold_out_are_refused():
     UserError, match=r'holdout is 5 and .*held_out 4: give one'
   ):
     sources.create('mnist', 'train', '/no/such', holdout=5, held_out=4)
+
+
+def test_an_example_without_a_class_is_named(monkeypatch):
+  class Unlabelled:
+    num_classes = 2
+
+    def __len__(self):
+      return 3
+
+    def read_labels(self):
+      return np.array([0, 1, -1])
+
+  monkeypatch.setitem(
+    sources.SOURCES, 'none', parts.selectable(lambda split, place: Unlabelled())
+  )
+  with pytest.raises(UserError, match='label -1 of example 2 is not in'):
+    sources.create('none', 'train', holdout=1)
 
 
 def test_a_source_that_knows_no_classes_is_told_what_it_lacks(monkeypatch):

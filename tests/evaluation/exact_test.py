@@ -145,4 +145,6 @@ def test_top5_is_left_out_where_it_says_nothing(parts):
   config.data.name = 'fake'
   said = exact.describe(config, result)
   assert said.startswith('fake test, single: top-1 error ')
+  config.data.update(name='tfds', options={'builder': 'food101'})
+  assert exact.describe(config, result).startswith('tfds food101 test, single')
   assert f'({result["wrong"]} of 20)' in said
