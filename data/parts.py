@@ -122,7 +122,6 @@ def _check(holdout, per_class, draw, options):
       f'data.options.draw is {draw}: it says which images of a class are '
       'taken; set data.options.per_class, how many'
     )
-
   if holdout and options.get('held_out'):
     raise UserError(
       f'data.options.holdout is {holdout} and data.options.held_out '
