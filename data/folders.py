@@ -71,9 +71,9 @@ class _Folder:
     """See `parts.selectable`."""
     return self._labels
 
-  def names(self):
-    """See `parts.selectable`."""
-    return [listing.nfc(name) for name in self._names]
+  def keys(self, indices: np.ndarray) -> list[str]:
+    """See `photos.keys`."""
+    return [self._names[i] for i in indices]
 
   def count_classes(self) -> np.ndarray:
     """See `sources.Source`."""

@@ -72,7 +72,7 @@ def selectable(function: Callable[..., Any]) -> Callable[..., Any]:
   Args:
     function: (split, directory, **options) -> a source or photographs, which
       have `read_labels()`: the class of each example, int [N]; they may have
-      `names()`, what names each.
+      `keys(indices)`, what names each.
   """
 
   @functools.wraps(function)
@@ -191,8 +191,8 @@ def _labels(whole):
 def _digests(purpose: str, whole: Any) -> np.ndarray:
   """Returns a uint64 an example, of its purpose and of what names it."""
   names: Iterable = range(len(whole))
-  if hasattr(whole, 'names'):
-    names = whole.names()
+  if hasattr(whole, 'keys'):
+    names = map(listing.nfc, whole.keys(np.arange(len(whole))))
   content = b''.join(
     # Not all names of files are text.
     hashlib.sha256(f'{purpose} {n}'.encode('utf-8', 'surrogateescape')).digest()
@@ -222,6 +222,10 @@ class _Part:
 
   def __len__(self):
     return len(self._indices)
+
+  def keys(self, indices):
+    """See `photos.keys`."""
+    return photos.keys(self._whole, self._indices[indices])
 
   def count_classes(self):
     """See `sources.Source`."""

@@ -5,7 +5,7 @@ its input; a file of published weights; or NAME=PATH, with a name of the zoo.
 """
 
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -103,10 +103,43 @@ def read_file(
   Raises:
     UserError: nothing there, damaged, or it does not fit.
   """
-  model = dict(config.model)
-  name = model.pop('name')
+  return variables_of(open_file(config, path, say), config, num_classes)
+
+
+def open_file(
+  config: ConfigDict, path: str, say: Callable[[str], None] = lambda text: None
+) -> weights.File:
+  """Returns what is in a file of weights; the arguments as `read_file`.
+
+  Raises:
+    UserError: nothing there, damaged, or of another network.
+  """
   try:
-    return weights.load(name, path, say, num_classes=num_classes, **model)
+    return weights.read(path=path, say=say, **config.model)
+  except weights.WeightsError as error:
+    raise UserError(f'init_from: {error}') from None
+
+
+def variables_of(
+  file: weights.File,
+  config: ConfigDict,
+  num_classes: int,
+  without: Iterable[str] = (),
+) -> dict[str, Any]:
+  """Returns the variables in a file, for the config's network.
+
+  Args:
+    file: as `open_file` returns it.
+    config: with the network.
+    num_classes: of the network.
+    without: modules that are left out, and compared with nothing.
+
+  Raises:
+    UserError: it does not fit.
+  """
+  model = {k: v for k, v in config.model.items() if k != 'name'}
+  try:
+    return file.variables(without, num_classes=num_classes, **model)
   except weights.WeightsError as error:
     raise UserError(f'init_from: {error}') from None
 
@@ -114,13 +147,25 @@ def read_file(
 def as_trained(config: ConfigDict, path: str) -> ConfigDict:
   """Returns the config with the preprocessing of the network at `path`.
 
-  Of a run: mean, deviation and order of the channels, and mean image, as its
-  workdir has them. Of other people's weights: `with_origin`.
+  Of a run, or what tools.publish made of it: mean, deviation and order of the
+  channels, and mean image, as recorded. Of other people's weights:
+  `with_origin`.
 
   Raises:
-    UserError: the config names another mean image; config.json is damaged.
+    UserError: the config names another mean image; config.json is damaged; or
+      the config leaves it to the weights, which do not say.
   """
-  if is_file(path):
+  found = _with_preprocessing(config, path)
+  if not found.data.mean and not found.data.mean_image:
+    raise UserError(
+      f"data.mean is empty, for that of init_from '{path}', which does not say "
+      'how its images were prepared: set data.mean, data.std and data.order'
+    )
+  return found
+
+
+def _with_preprocessing(config, path):
+  if is_file(path) and weights.origin(config.model.name, path):
     return with_origin(config, path)
   config = mean_image.as_recorded(config, path)
   recorded = _recorded(path).get('data', {})
@@ -159,6 +204,12 @@ def with_parts(config: ConfigDict, path: str) -> ConfigDict:
   with config.unlocked():
     config.data.options = options
   return config
+
+
+def describe_preprocessing(config: ConfigDict) -> str:
+  """Returns how a config prepares images, for a person."""
+  data = config.data
+  return f'channels {data.order}, mean {data.mean}, std {data.std}'
 
 
 def _recorded(path):

@@ -33,12 +33,13 @@ That of the zoo's ResNet-50 is Caffe's by its form; its authors do not say.
 import pathlib
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
 import zoo
 from zoo import torch_files, weight_names
@@ -53,6 +54,36 @@ _TORCH = ('.pth', '.pt', '.tar', '.bin', '.ckpt')
 
 class WeightsError(ValueError):
   """A file that cannot be read, or does not fit; one line."""
+
+
+class File(NamedTuple):
+  """A file of weights that was read, for a network."""
+
+  name: str  # of the network
+  path: str
+  arrays: Arrays  # by their names there
+  rule: weight_names.Rule
+
+  def variables(
+    self, without: Iterable[str] = (), **options: Any
+  ) -> dict[str, Any]:
+    """Returns the variables of the network.
+
+    Args:
+      without: modules by path, as 'fc8' or 'conv2_1/a', that are left out and
+        compared with nothing; nor is what the file has beyond the others.
+      **options: of the network; `num_classes` is 1000 by default.
+
+    Raises:
+      WeightsError: the first array that is missing, left over or of another
+        shape, with both shapes.
+    """
+    return _convert(self, frozenset(without), options)
+
+  def num_classes(self, classifier: str) -> int | None:
+    """Returns how many classes a layer of the file knows; None: not there."""
+    bias = self.arrays.get(self.rule(('params', classifier, 'bias')))
+    return None if bias is None else bias.size
 
 
 class Origin(NamedTuple):
@@ -99,8 +130,22 @@ def load(
     **options: of the network; `num_classes` is 1000 by default.
 
   Raises:
-    WeightsError: unreadable or of an unknown kind; or the first array that is
-      missing, left over or of another shape, with both shapes.
+    WeightsError: as `read` and `File.variables`.
+    ValueError: unknown name or option.
+  """
+  return read(name, path, say, **options).variables(**options)
+
+
+def read(
+  name: str,
+  path: str,
+  say: Callable[[str], None] = lambda text: None,
+  **options: Any,
+) -> File:
+  """Returns the arrays of a file; the arguments are those of `load`.
+
+  Raises:
+    WeightsError: unreadable or of an unknown kind, or of another network.
     ValueError: unknown name or option.
   """
   try:
@@ -138,13 +183,12 @@ def load(
       f"{path} was trained with Caffe's response normalisation: its network is "
       f'bvlc_googlenet, not {name}'
     )
-  variables = _convert(name, path, arrays, rule(name), options)
   kinds = {str(v.dtype) for v in arrays.values()} - {'float32'}
   if kinds:
     notes = [*notes, f'{" and ".join(sorted(kinds))} as float32']
   if notes:
     say(f'{path}: {"; ".join(notes)}')
-  return variables
+  return File(name, path, arrays, rule(name))
 
 
 def _target(name, options) -> dict[str, Any]:
@@ -184,13 +228,17 @@ def _joined(keys) -> str:
   return '/'.join(key.key for key in keys)
 
 
-def _convert(name, path, arrays, source_name, options):
+def _convert(file, without, options):
+  name, path, source_name = file.name, file.path, file.rule
   target = _target(name, options)
   if 'googlenet' in name:  # published files have the main path only
     target['params'] = {
       k: v for k, v in target['params'].items() if not k.startswith('aux')
     }
-  arrays = dict(arrays)
+  arrays = dict(file.arrays)
+  target, left_out = _parted(target, without)
+  for ours in left_out:
+    arrays.pop(source_name(ours), None)
 
   def fill(keys, leaf):
     ours = tuple(key.key for key in keys)
@@ -213,13 +261,24 @@ def _convert(name, path, arrays, source_name, options):
     return jnp.asarray(value, leaf.dtype)
 
   result = jax.tree_util.tree_map_with_path(fill, target)
-  if arrays:
+  if arrays and not without:  # a part is not compared with the whole
     first, value = next(iter(arrays.items()))
     raise WeightsError(
       f'{path} does not fit {name}: it has {first} {value.shape} too, which is '
       'nothing there'
     )
   return result
+
+
+def _parted(target, without):
+  """Returns variables without those of some modules, and the others' paths."""
+  if not without:
+    return target, []
+  flat = traverse_util.flatten_dict(target)
+  left_out = [p for p in flat if '/'.join(p[1:-1]) in without]
+  for ours in left_out:
+    del flat[ours]
+  return traverse_util.unflatten_dict(flat), left_out
 
 
 def _as_kernel(value, shape):

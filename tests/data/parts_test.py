@@ -55,6 +55,7 @@ def test_so_many_of_each_class_of_arrays():
       f'150 of 4,000 images: 15 images of each class, draw {draw}',
     )
     assert few.image_shape == (28, 28, 1)
+    assert photos.keys(few, np.arange(150)) == [str(i) for i in expected]
     draws.append(set(expected))
   assert len(draws[0] & draws[1]) < 10  # of 150; by chance 0.6
   fewer = sources.create('mnist5k', 'train', per_class=2)
@@ -73,6 +74,9 @@ def test_a_file_that_is_added_moves_no_other_one(tmp_path):
 
   def taken():
     few = sources.create('folder', 'train', str(root), per_class=3)
+    assert photos.keys(few, np.arange(9)[::-1]) == [
+      photo.key for photo in few.read(np.arange(9)[::-1])
+    ]
     assert isinstance(few, photos.Photos)
     assert few.count_classes().tolist() == [3, 3, 3]
     return [photo.key for photo in few.read(np.arange(9))]
