@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 import config_lib
 from data import mean_image, photos
 from errors import DISK_FULL, UserError
-from evaluation import networks, protocols, runs, saving
+from evaluation import exact, networks, protocols, runs, saving
 from experiment import (
   Experiment,
   Trained,
@@ -217,7 +217,8 @@ def _open_log(experiment, place, state):
 
 
 def _data_notes(experiment):
-  splits = {'train': experiment.train_source, 'test': experiment.eval_source}
+  name = exact.split_name(experiment.config)
+  splits = {'train': experiment.train_source, name: experiment.eval_source}
   return [
     f'data        {split}: {note}'
     for split, source in splits.items()
@@ -229,7 +230,8 @@ def _describe(experiment, state):
   config, devices = experiment.config, jax.devices()
   parameters = sum(x.size for x in jax.tree.leaves(state.params))
   return (
-    f'{config.model.name} ({parameters:,} parameters), {config.data.name} '
+    f'{config.model.name} ({parameters:,} parameters), '
+    f'{exact.data_name(config)} '
     f'({len(experiment.train_source):,} + {len(experiment.eval_source):,} '
     f'images), {experiment.steps:,} steps of {config.train.batch_size}, '
     f'{len(devices)} x {devices[0].device_kind}'
@@ -260,6 +262,7 @@ def _evaluate(config, place, saves):
   workdir_lib.check_owner(place, config, added)
   path = config.init_from or str(place)
   given, config = config.data, networks.as_trained(config, path)
+  config = networks.with_parts(config, path)
   other = any(config.data[f] != given[f] for f in networks.PREPROCESSING)
   if other and jax.process_index() == 0:
     console.say(f'{path}: {networks.describe_preprocessing(config)}')

@@ -176,7 +176,7 @@ def _tell(experiment, result, paths, place, saving):
   if len(paths) > 1:
     who = f'ensemble of {len(paths)} ({", ".join(paths)})'
   config = experiment.config
-  described = exact.describe(config.data, result)
+  described = exact.describe(config, result)
   console.say(f'{who}: {described}')
   content = _content(config, result, paths)
   try:
@@ -195,6 +195,7 @@ def _content(config, result, paths):
   return {
     'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'networks': paths,
+    'split': exact.split_name(config),
     'result': result,
     'config': workdir_lib.as_json(config),
     'versions': workdir_lib.versions(),
@@ -209,8 +210,8 @@ def _write(config, content, place) -> pathlib.Path:
   parts = (
     config.model.name,
     number,
-    config.data.name,
-    '' if exact.split_name(config.data) == 'test' else 'held_out',
+    exact.data_name(config),
+    '' if exact.split_name(config) == 'test' else 'held_out',
     result['protocol'],
     scales,
   )

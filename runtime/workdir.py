@@ -33,6 +33,11 @@ from runtime import storage
 # these make it another run, whose checkpoints have another form or meaning.
 _NETWORK = 'model.'  # its fields
 _IDENTITY = ('optimizer.name', 'data.name', 'data.image_size')
+# Options that say which examples: data/parts.py. One that is not set is 0.
+_PARTS = tuple(
+  f'data.options.{name}'
+  for name in ('holdout', 'held_out', 'per_class', 'draw')
+)
 _OF_TRAINING = (
   # Steps are counted in batches, and a step is a position in the data.
   'train.batch_size',
@@ -44,6 +49,8 @@ _OF_TRAINING = (
   'data.mean',
   'data.std',
   'data.order',
+  *_PARTS,
+  'data.options.builder',
 )
 # And what it takes: of no matter once there are checkpoints.
 _FIRST_VALUES = 'model.init'
@@ -118,7 +125,9 @@ def check_owner(
     return {}
   old, new = _flatten(found), _flatten(as_json(config))
   known = json.loads(json.dumps(dict(added or {})))
-  old = {**{k: v for k, v in known.items() if k in new}, **old}
+  unset = dict.fromkeys(_PARTS, 0)
+  old = {**{k: v for k, v in known.items() if k in new}, **unset, **old}
+  new = {**unset, **new}
   differing = {
     name: (old.get(name, 'nothing'), new.get(name, 'nothing'))
     for name in sorted(old.keys() | new.keys())
