@@ -7,6 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 import config_lib
+from configs import default
 from data import mean_image, photos
 from errors import DISK_FULL, UserError
 from evaluation import exact, networks, protocols, runs, saving
@@ -138,9 +139,12 @@ def _trained(config, place) -> Trained | None:
 
 def _changes(changed, place, experiment) -> list[str]:
   """Returns lines for what is not as it was at the last start."""
+  usual = workdir_lib.flatten(workdir_lib.as_json(default.get_config()))
   lines = [
     f'changed since the last start: {field} {old} -> {new}'
     for field, (old, new) in changed.items()
+    # A field that is newer than the run, and does nothing.
+    if not (old == 'nothing' and field in usual and new == usual[field])
   ]
   old, new = workdir_lib.train_examples(place), len(experiment.train_source)
   if old not in (0, new):

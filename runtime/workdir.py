@@ -123,7 +123,7 @@ def check_owner(
   found = read_config(place)
   if not found:
     return {}
-  old, new = _flatten(found), _flatten(as_json(config))
+  old, new = flatten(found), flatten(as_json(config))
   known = json.loads(json.dumps(dict(added or {})))
   unset = dict.fromkeys(_PARTS, 0)
   old = {**{k: v for k, v in known.items() if k in new}, **unset, **old}
@@ -267,8 +267,9 @@ def _git_commit() -> str:
     return 'unknown'
 
 
-def _flatten(tree, prefix=''):
+def flatten(tree: Any, prefix: str = '') -> dict[str, Any]:
+  """Returns {'section.field': value} of what `as_json` returns."""
   if not isinstance(tree, dict):
     return {prefix[:-1]: tree}
-  parts = [_flatten(v, f'{prefix}{k}.') for k, v in tree.items()]
+  parts = [flatten(v, f'{prefix}{k}.') for k, v in tree.items()]
   return {k: v for part in parts for k, v in part.items()}

@@ -13,7 +13,7 @@ ANOTHER_RUN = {'optimizer.name', 'data.name', 'data.image_size'}
 # Not to one who only looks: `networks.as_trained` takes what is recorded.
 WHERE_IT_GOES_ON = {
   'train.batch_size', 'optimizer.momentum_form', 'data.mean', 'data.std',
-  'data.order',
+  'data.order', 'optimizer.frozen',
 }  # fmt: skip
 FIRST_VALUES = {
   'model.init', 'model.init_exponent', 'model.init_range',
