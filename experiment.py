@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 import config_lib
 import zoo
-from data import crops, photos, preprocess, sources
+from data import crops, parts, photos, preprocess, sources
 from errors import UserError, one_line
 from recipe import (
   augment,
@@ -175,6 +175,7 @@ def create_source(
 ) -> sources.Source:
   """Returns the split 'train' or 'test', photographs through their geometry.
 
+  Of 'test' a part of the training set, where that is what `eval.split` says.
   Labels count as the classes of `trained` do, if any, whatever their order is
   in the data.
 
@@ -182,7 +183,8 @@ def create_source(
     UserError: names the field, its value, and the way out.
   """
   data = config.data
-  found = sources.create(data.name, split, data.dir, **data.options)
+  options = parts.of_split(data.options, split, config.eval.split)
+  found = sources.create(data.name, split, data.dir, **options)
   if trained is not None:
     owner, names, way_out = trained
     sources.check_classes(found.class_names, names, owner, way_out)
@@ -207,6 +209,7 @@ def as_source(
       f"'{data.name}': "
       + (
         'its images have one size already, set none'
+        + ', or data.options.photographs=True' * (data.name == 'tfds')
         if cut
         else f'photographs need one of {", ".join(crops.names())}'
       )

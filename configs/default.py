@@ -81,6 +81,9 @@ def get_config() -> ConfigDict:
     },
     'eval': {
       'every': '1 epoch',
+      # What is evaluated: test, holdout (data.options.holdout); '': that where
+      # there is one, else test
+      'split': '',
       'batch_size': 1000,  # any; changes no result
       # With --mode=eval, several with commas between: single, center, ten_crop,
       # dense, multi_crop, dense_and_multi_crop, crops144, multiscale; see

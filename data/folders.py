@@ -68,6 +68,10 @@ class _Folder:
       )
     return photos
 
+  def read_labels(self):
+    """See `parts.selectable`."""
+    return self._labels
+
   def keys(self, indices: np.ndarray) -> list[str]:
     """See `photos.keys`."""
     return [self._names[i] for i in indices]
@@ -99,7 +103,7 @@ def folder(
   """
   root = _root(directory)
   _check_layout(
-    root, {'train_folder': train_folder, 'test_folder': test_folder}
+    root, {'train_folder': train_folder, 'test_folder': test_folder}, split
   )
   found = listing.of(root / train_folder)
   classes = _classes(root / train_folder, found)
@@ -185,11 +189,11 @@ def _check_no_labels(place, found, labels):
     )
 
 
-def _check_layout(root, parts):
+def _check_layout(root, parts, split='test'):
   """Refuses a folder above or below the right one, or without a split."""
   missing = {k: v for k, v in parts.items() if not (root / v).is_dir()}
-  if not missing:
-    return
+  if not missing or (split == 'train' and 'train_folder' not in missing):
+    return  # what is evaluated may be held out of the one to train on
   found = listing.of(root)
   there = [f'folders {listing.shown(found.folders)}'] if found.folders else []
   if found.photos:
@@ -216,7 +220,11 @@ def _way_out(root, folders, parts, missing):
         flags.append(f'--config.data.options.{field}={name}')
         break
   if not flags and len(missing) < len(parts):
-    return f' For another name: --config.data.options.{field}=NAME'
+    none = '; for none: --config.data.options.holdout=N, of those in train'
+    return (
+      f' For another name: --config.data.options.{field}=NAME'
+      f'{none * (field == "test_folder")}'
+    )
   return f' Set {" ".join(flags)}' if flags else ''
 
 

@@ -25,7 +25,7 @@ from typing import Protocol
 
 import numpy as np
 
-from data import cifar, folders, mnist, photos
+from data import cifar, folders, mnist, parts, photos
 from data.arrays import ArraySource
 from errors import UserError, select
 
@@ -186,16 +186,18 @@ def renumbered(
   return _RenumberedImages(source, numbers, class_names)
 
 
-SOURCES: dict[str, Callable[..., Source | photos.Photos]] = {
+_WHOLE: dict[str, Callable[..., Source | photos.Photos]] = {
   'mnist5k': mnist.mnist5k,
   'mnist': mnist.mnist,
   'fashion_mnist': mnist.fashion_mnist,
   'cifar10': cifar.cifar10,
+  'cifar100': cifar.cifar100,
   'imagenet2012': photos.imagenet2012,
   'folder': folders.folder,
   'tfds': photos.of_tfds,
   'fake': fake,
 }
+SOURCES = {name: parts.selectable(whole) for name, whole in _WHOLE.items()}
 
 
 def create(
@@ -228,7 +230,8 @@ def create_test(
   Of a folder, which names its own, nothing but the test photographs is read:
   see `folders.only_test`. Other arguments and errors as of `create`.
   """
-  if name != 'folder':
+  if name != 'folder' or any(options.get(part) for part in parts.HOLDOUTS):
     return create(name, 'test', directory, **options)
   select('data.name', name, SOURCES, options, skip=2)
+  options = {k: v for k, v in options.items() if k not in parts.FIELDS}
   return folders.only_test(directory, class_names, labelled, **options)

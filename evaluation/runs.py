@@ -186,7 +186,7 @@ def _tell(experiment, result, paths, place, test_set, saving):
   config = experiment.config
   if test_set.name:
     result['test_set'] = test_set.name
-  described = exact.describe(config.data, result)
+  described = exact.describe(config, result)
   console.say(f'{who}: {described}')
   content = _content(config, result, paths, test_set)
   try:
@@ -207,6 +207,7 @@ def _content(config, result, paths, test_set):
     'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'networks': paths,
     **({'trained_on': other} if other else {}),
+    'split': exact.split_name(config),
     'result': result,
     'config': workdir_lib.as_json(config),
     'versions': workdir_lib.versions(),
@@ -222,7 +223,7 @@ def _write(config, content, place, test_set) -> pathlib.Path:
     config.model.name,
     number,
     *test_set.file,
-    '' if exact.split_name(config.data) == 'test' else 'held_out',
+    '' if exact.split_name(config) == 'test' else 'held_out',
     result['protocol'],
     scales,
   )

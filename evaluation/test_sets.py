@@ -27,7 +27,7 @@ from ml_collections import ConfigDict
 
 import zoo
 from configs.imagenet import IMAGES
-from data import classes, sources
+from data import classes, parts, sources
 from data import label_sets as sets_lib
 from data.imagenet_words import imagenet_ids
 from data.photos import Photos
@@ -39,7 +39,7 @@ from runtime import workdir as workdir_lib
 
 OTHER_CLASSES = ('keep', 'leave_out')
 # Options of a data set that say which images are its test split.
-_OF_TEST = ('builder', 'test_split', 'test_folder', 'labels', 'held_out')
+_OF_TEST = ('builder', 'test_split', 'test_folder', 'labels')
 
 
 class TestSet(NamedTuple):
@@ -153,22 +153,22 @@ def open_for(
   if config.eval.label_sets:
     found, line = _with_label_sets(config, known.names, path), ''
     outputs, rule = (), f'labels of {pathlib.Path(config.eval.label_sets).name}'
-    parts = (pathlib.Path(config.eval.label_sets).stem,)
+    rules = (pathlib.Path(config.eval.label_sets).stem,)
   else:
     found = sources.create_test(
-      data.name, data.dir, known.names, **data.options
+      data.name, data.dir, known.names, **_options(config)
     )
     found, outputs, line, rule = _matched(config, found, known.names, path)
-    parts = (rule.replace(' classes, others', ''),) * bool(rule)
+    rules = (rule.replace(' classes, others', ''),) * bool(rule)
   test = as_source(config, 'test', found)
   _check_shape(config, known.train.image_shape, test.image_shape, path)
-  name, where = _name(data, record)
+  name, where = _name(config, record)
   if rule and not name:
-    name = f'{data.name} {exact.split_name(data)}'
+    name = f'{exact.data_name(config)} {exact.split_name(config)}'
   if rule:
     name += f' ({rule})'
   return TestSet(
-    known.train, test, outputs, known.variables, line, name, (*where, *parts),
+    known.train, test, outputs, known.variables, line, name, (*where, *rules),
     _trained_on(data, record),
   )  # fmt: skip
 
@@ -261,6 +261,11 @@ def _matched(config, found, names, path):
   return found, outputs, line, rule
 
 
+def _options(config):
+  """Returns the options of the data set for what `eval.split` says."""
+  return parts.of_split(config.data.options, 'test', config.eval.split)
+
+
 def _count(found):
   """Counts the images of each class, by reading them."""
   counts = np.zeros(found.num_classes, np.int64)
@@ -282,7 +287,7 @@ def _with_label_sets(config, names, path):
       f'{len(names):,} others'
     )
   found = sources.create_test(
-    data.name, data.dir, names, labelled=False, **data.options
+    data.name, data.dir, names, labelled=False, **_options(config)
   )
   if not isinstance(found, Photos):
     raise UserError(
@@ -312,11 +317,12 @@ def _data_record(path):
   return record.get('data', {})
 
 
-def _name(data, record):
+def _name(config, record):
   """Returns how a test set is called, '' for that of the training; its file.
 
   Without a record the weights are ImageNet's.
   """
+  data, own = config.data, exact.data_name(config)
   record = record or {'name': 'imagenet2012'}
   theirs = record.get('options') or {}
   mine = {k: v for k, v in data.options.items() if k in _OF_TEST}
@@ -326,15 +332,15 @@ def _name(data, record):
     and same_place
     and all(theirs.get(k, v) == v for k, v in mine.items())
   ):
-    return '', (data.name,)
-  mine.pop('held_out', None)  # its split has a name of its own
+    return '', (own,)
+  mine.pop('builder', None)  # it is in that name already
   where = [pathlib.Path(os.path.abspath(data.dir)).name] * (
     data.name == 'folder'
   )
   where += [str(v) for k, v in sorted(mine.items()) if v]
   if not where:
-    return f'{data.name} {exact.split_name(data)}', (data.name,)
-  return ' '.join((data.name, *where)), (data.name, *where)
+    return f'{exact.data_name(config)} {exact.split_name(config)}', (own,)
+  return ' '.join((own, *where)), (own, *where)
 
 
 def _same(one, other):

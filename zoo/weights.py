@@ -14,7 +14,8 @@ another shape.
     torchvision, timm, and training in           alexnet_owt, vgg_a/b/d/e,
     PyTorch with their networks (.pth and the    resnet18/34/50/101/152_v1_5
     like, .safetensors): `zoo.torch_files`
-    `save` (.npz)                                all
+    `save` (.npz), `weight_files.save`           all
+    (.safetensors)
 
 A hub id such as 'timm/vgg16.tv_in1k' is fetched where there is a network.
 
@@ -26,6 +27,7 @@ Other people's weights want their own preprocessing, on pixels of 0 to 255:
     of PyTorch, .safetensors    R, G, B; divided by 255, minus ImageNet's mean,
                                 divided by its standard deviation
     .npz                        as the config says
+    of `weight_files.save`      as its header says
 
 That of the zoo's ResNet-50 is Caffe's by its form; its authors do not say.
 """
@@ -42,7 +44,7 @@ import numpy as np
 from flax import traverse_util
 
 import zoo
-from zoo import torch_files, weight_names
+from zoo import torch_files, weight_files, weight_names
 from zoo.torch_files import Arrays
 
 _Found = tuple[Arrays, list[str]]  # and what a person should know of it
@@ -101,8 +103,19 @@ _TORCHVISION = Origin(
 
 
 def origin(name: str, path: str) -> Origin | None:
-  """Returns how published weights want their images; None: not known."""
+  """Returns how published weights want their images; None: not known.
+
+  Raises:
+    WeightsError: with a mean image, which a file of weights does not hold.
+  """
   suffix = pathlib.Path(path).suffix
+  if ours := weight_files.header(path):
+    if ours['mean_image']:
+      raise WeightsError(
+        f'{path}: its mean image is not beside it: {ours["mean_image"]} of the '
+        'folder that was written with it'
+      )
+    return Origin(ours['order'], tuple(ours['mean']), tuple(ours['std']))
   if suffix in (*_TORCH, '.safetensors'):
     return _TORCHVISION
   if suffix != '.onnx':
@@ -183,6 +196,8 @@ def read(
       f"{path} was trained with Caffe's response normalisation: its network is "
       f'bvlc_googlenet, not {name}'
     )
+  if any(k.startswith('params/') for k in arrays):
+    rule = weight_names.own
   kinds = {str(v.dtype) for v in arrays.values()} - {'float32'}
   if kinds:
     notes = [*notes, f'{" and ".join(sorted(kinds))} as float32']
@@ -230,12 +245,12 @@ def _joined(keys) -> str:
 
 def _convert(file, without, options):
   name, path, source_name = file.name, file.path, file.rule
-  target = _target(name, options)
-  if 'googlenet' in name:  # published files have the main path only
+  arrays, target = dict(file.arrays), _target(name, options)
+  # Published files have the main path only.
+  if 'googlenet' in name and not any('params/aux' in k for k in arrays):
     target['params'] = {
       k: v for k, v in target['params'].items() if not k.startswith('aux')
     }
-  arrays = dict(file.arrays)
   target, left_out = _parted(target, without)
   for ours in left_out:
     arrays.pop(source_name(ours), None)
@@ -314,7 +329,10 @@ def _read_torch(file) -> _Found:
 def _read_safetensors(file) -> _Found:
   from safetensors.numpy import load_file  # noqa: PLC0415
 
-  arrays, notes = torch_files.weights_of(load_file(str(file)))
+  arrays = load_file(str(file))
+  if any(k.startswith('params/') for k in arrays):
+    return _turned(arrays), []
+  arrays, notes = torch_files.weights_of(arrays)
   return _as_torchvision(arrays), notes
 
 
@@ -337,11 +355,14 @@ def _read_npz(file) -> _Found:
   if not zipfile.is_zipfile(file):
     raise ValueError('not an .npz archive')
   with np.load(file, allow_pickle=False) as content:
-    # Their kernels are ours: turned round here, since `_as_kernel` turns back.
-    return {
-      k: v.transpose(3, 2, 0, 1) if v.ndim == 4 else v
-      for k, v in content.items()
-    }, []
+    return _turned(content), []
+
+
+def _turned(arrays):
+  """Turns kernels of ours round, since `_as_kernel` turns them back."""
+  return {
+    k: v.transpose(3, 2, 0, 1) if v.ndim == 4 else v for k, v in arrays.items()
+  }
 
 
 _READERS = {
