@@ -8,6 +8,11 @@ the name that it has in the file. Nothing may be missing, left over, or of
 another shape.
 
     source                                       networks
+    the authors' own, in Caffe (.caffemodel):    bvlc_alexnet, caffenet,
+    `zoo.caffe_files`                            bvlc_googlenet, vgg_d/e,
+                                                 resnet50/101/152
+    keras.applications (.h5), the same weights:  vgg_d/e; resnet50/101/152 with
+    `zoo.keras_files`                            padded_pool=True
     ONNX model zoo (Caffe's original weights)    bvlc_alexnet, zfnet512, vgg_e
                                                  bvlc_googlenet,
                                                  resnet50_v1_5
@@ -18,22 +23,13 @@ another shape.
 
 A hub id such as 'timm/vgg16.tv_in1k' is fetched where there is a network.
 
-Other people's weights want their own preprocessing, on pixels of 0 to 255:
-
-    .onnx                       channels B, G, R; minus 104, 117, 123 (VGG:
-                                103.939, 116.779, 123.68); GoogLeNet is
-                                bvlc_googlenet
-    of PyTorch, .safetensors    R, G, B; divided by 255, minus ImageNet's mean,
-                                divided by its standard deviation
-    .npz                        as the config says
-
-That of the zoo's ResNet-50 is Caffe's by its form; its authors do not say.
+How they want their images, and with which network: `zoo.weight_origins`.
 """
 
 import pathlib
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -41,46 +37,29 @@ import jax.numpy as jnp
 import numpy as np
 
 import zoo
-from zoo import torch_files, weight_names
+from zoo import (
+  caffe_files,
+  keras_files,
+  torch_files,
+  weight_names,
+  weight_origins,
+)
 from zoo.torch_files import Arrays
+from zoo.weight_origins import TORCH
+from zoo.weight_origins import Origin as Origin  # what `origin` returns
+from zoo.weight_origins import origin as origin
 
-_Found = tuple[Arrays, list[str]]  # and what a person should know of it
 
+class _Found(NamedTuple):
+  """What a file has."""
 
-# .tar: of the .pth.tar of PyTorch's own examples.
-_TORCH = ('.pth', '.pt', '.tar', '.bin', '.ckpt')
+  arrays: Arrays
+  notes: Sequence[str] = ()  # what a person should know of it
+  network: str = ''  # of which it is, where the file tells
 
 
 class WeightsError(ValueError):
   """A file that cannot be read, or does not fit; one line."""
-
-
-class Origin(NamedTuple):
-  """How weights were trained; `mean` and `std` are R, G, B of 0 to 255."""
-
-  order: str  # of the channels: rgb, bgr
-  mean: tuple[float, ...]
-  std: tuple[float, ...]
-  options: tuple[tuple[str, Any], ...] = ()  # of the network
-
-
-_TORCHVISION = Origin(
-  'rgb', (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-)  # 255 times (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225)
-
-
-def origin(name: str, path: str) -> Origin | None:
-  """Returns how published weights want their images; None: not known."""
-  suffix = pathlib.Path(path).suffix
-  if suffix in (*_TORCH, '.safetensors'):
-    return _TORCHVISION
-  if suffix != '.onnx':
-    return None
-  mean = (123.0, 117.0, 104.0)
-  if name.startswith('vgg'):
-    mean = (123.68, 116.779, 103.939)
-  options = (('lrn', 'caffe'),) if 'googlenet' in name else ()
-  return Origin('bgr', mean, (1.0,), options)
 
 
 def load(
@@ -93,8 +72,8 @@ def load(
 
   Args:
     name: of the zoo.
-    path: .onnx, .safetensors, .npz, or of PyTorch: .pth, .pt, .pth.tar, .bin,
-      .ckpt; or OWNER/MODEL of the Hugging Face hub.
+    path: .caffemodel, .h5, .onnx, .safetensors, .npz, or of PyTorch: .pth, .pt,
+      .pth.tar, .bin, .ckpt; or OWNER/MODEL of the Hugging Face hub.
     say: is told, in a line, what was done to a file that is more than weights.
     **options: of the network; `num_classes` is 1000 by default.
 
@@ -121,27 +100,30 @@ def load(
     )
   reader, rule = _READERS[file.suffix]
   try:
-    arrays, notes = reader(file)
+    found = reader(file)
   except ImportError as error:
-    raise WeightsError(f'{path}: reading it needs a package: {error}') from None
+    package = (error.name or '').partition('.')[0]
+    package = {'google': 'protobuf'}.get(package, package)
+    raise WeightsError(
+      f'{path}: reading it needs pip install {package} ({error})'
+    ) from None
   except Exception as error:  # each format has its own kinds
     reason = ' '.join(str(error).split())[:200]
     raise WeightsError(f'{path} cannot be read: {reason}') from error
-  if 'googlenet' in name and any('inception3a.' in k for k in arrays):
-    raise WeightsError(
-      f"{path} is torchvision's GoogLeNet: it has 3x3 convolutions where the "
-      'paper has 5x5, and batch normalisation'
-    )
-  form = {**zoo.options(name), **options}.get('lrn')
-  if file.suffix == '.onnx' and form == 'paper':
-    raise WeightsError(
-      f"{path} was trained with Caffe's response normalisation: its network is "
-      f'bvlc_googlenet, not {name}'
-    )
-  variables = _convert(name, path, arrays, rule(name), options)
-  kinds = {str(v.dtype) for v in arrays.values()} - {'float32'}
+  if wrong := weight_origins.objection(
+    name, file.suffix, found.arrays, found.network, options
+  ):
+    raise WeightsError(f'{path} {wrong}')
+  try:
+    variables = _convert(name, path, found.arrays, rule(name), options)
+  except WeightsError as error:
+    if found.network in ('', name):
+      raise
+    raise WeightsError(f'{error}; it is of {found.network}') from None
+  notes = list(found.notes)
+  kinds = {str(v.dtype) for v in found.arrays.values()} - {'float32'}
   if kinds:
-    notes = [*notes, f'{" and ".join(sorted(kinds))} as float32']
+    notes.append(f'{" and ".join(sorted(kinds))} as float32')
   if notes:
     say(f'{path}: {"; ".join(notes)}')
   return variables
@@ -186,11 +168,9 @@ def _joined(keys) -> str:
 
 def _convert(name, path, arrays, source_name, options):
   target = _target(name, options)
-  if 'googlenet' in name:  # published files have the main path only
-    target['params'] = {
-      k: v for k, v in target['params'].items() if not k.startswith('aux')
-    }
   arrays = dict(arrays)
+  if 'googlenet' in name:
+    target['params'], arrays = _with_the_same_heads(target['params'], arrays)
 
   def fill(keys, leaf):
     ours = tuple(key.key for key in keys)
@@ -222,6 +202,18 @@ def _convert(name, path, arrays, source_name, options):
   return result
 
 
+def _with_the_same_heads(target, arrays):
+  """Leaves auxiliary heads out where the network or the file has none."""
+  heads = [k for k in target if k.startswith('aux')]
+  theirs = [k for k in arrays if re.match(r'loss[12]/', k)]
+  if heads and theirs:
+    return target, arrays
+  return (
+    {k: v for k, v in target.items() if k not in heads},
+    {k: v for k, v in arrays.items() if k not in theirs},
+  )
+
+
 def _as_kernel(value, shape):
   """OIHW or [O, C H W] -> HWIO, where a kernel is wanted."""
   if len(shape) != 4:
@@ -240,23 +232,35 @@ def _read_onnx(file) -> _Found:
   graph = onnx.load(str(file)).graph
   kinds = ('Conv', 'Gemm', 'BatchNormalization', 'Reshape')
   used = {i for n in graph.node if n.op_type in kinds for i in n.input}
-  return {
-    i.name.removeprefix('gpu_0/'): numpy_helper.to_array(i)
-    for i in graph.initializer
-    if i.name in used and not i.name.startswith('OC2_DUMMY')
-  }, []
+  return _Found(
+    {
+      i.name.removeprefix('gpu_0/'): numpy_helper.to_array(i)
+      for i in graph.initializer
+      if i.name in used and not i.name.startswith('OC2_DUMMY')
+    }
+  )
+
+
+def _read_caffe(file) -> _Found:
+  arrays, network = caffe_files.read(file)
+  return _Found(arrays, network=network)
+
+
+def _read_keras(file) -> _Found:
+  arrays, network = keras_files.read(file)
+  return _Found(arrays, network=network)
 
 
 def _read_torch(file) -> _Found:
   arrays, notes = torch_files.read(file)
-  return _as_torchvision(arrays), notes
+  return _Found(_as_torchvision(arrays), notes)
 
 
 def _read_safetensors(file) -> _Found:
   from safetensors.numpy import load_file  # noqa: PLC0415
 
   arrays, notes = torch_files.weights_of(load_file(str(file)))
-  return _as_torchvision(arrays), notes
+  return _Found(_as_torchvision(arrays), notes)
 
 
 # timm's head of VGG, and torchvision's.
@@ -279,15 +283,19 @@ def _read_npz(file) -> _Found:
     raise ValueError('not an .npz archive')
   with np.load(file, allow_pickle=False) as content:
     # Their kernels are ours: turned round here, since `_as_kernel` turns back.
-    return {
-      k: v.transpose(3, 2, 0, 1) if v.ndim == 4 else v
-      for k, v in content.items()
-    }, []
+    return _Found(
+      {
+        k: v.transpose(3, 2, 0, 1) if v.ndim == 4 else v
+        for k, v in content.items()
+      }
+    )
 
 
 _READERS = {
+  '.caffemodel': (_read_caffe, weight_names.caffe),
+  '.h5': (_read_keras, weight_names.keras),
   '.onnx': (_read_onnx, weight_names.caffe2),
-  **dict.fromkeys(_TORCH, (_read_torch, weight_names.torchvision)),
+  **dict.fromkeys(TORCH, (_read_torch, weight_names.torchvision)),
   '.safetensors': (_read_safetensors, weight_names.torchvision),
   '.npz': (_read_npz, weight_names.own),
 }
