@@ -28,15 +28,18 @@ _CLASSIFIERS = ('fc1000', 'probs')  # today 'predictions'
 _VGG_MAP = 7  # side of the maps that fc1 of VGG sees
 
 
-def read(file: pathlib.Path) -> tuple[Arrays, str]:
+def read(file: pathlib.Path) -> tuple[Arrays, list[str], str]:
   """Returns the weights in a file by name, and the network that it is of.
+
+  Args:
+    file: HDF5, of layers with names as keras.applications has them.
 
   Returns:
     By today's names of the layers: 'LAYER/kernel', [O, I, h, w] or [O, I],
     'LAYER/bias'; of batch normalisation 'LAYER/mean', 'var', 'gamma', 'beta'. A
     bias before it is taken off its mean, and what its epsilon is more than ours
-    is added to its variance. And the network's name in the zoo; '' where it is
-    not known.
+    is added to its variance. Notes for a person. And the network's name in the
+    zoo; '' where it is not known.
 
   Raises:
     ImportError: h5py is not there.
@@ -73,7 +76,11 @@ def read(file: pathlib.Path) -> tuple[Arrays, str]:
     for k, v in arrays.items()
   }
   names = [key.rpartition('/')[0] for key in arrays]
-  return caffe_files.fold_biases(arrays), weight_origins.of_keras(names)
+  notes = []
+  if 'predictions' not in names:
+    notes.append('saved without its classifier (include_top=False)')
+  network = weight_origins.of_keras(names)
+  return caffe_files.fold_biases(arrays), notes, network
 
 
 def _layers(opened) -> Iterator[tuple[str, list]]:

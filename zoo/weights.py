@@ -117,9 +117,10 @@ def load(
   try:
     variables = _convert(name, path, found.arrays, rule(name), options)
   except WeightsError as error:
-    if found.network in ('', name):
-      raise
-    raise WeightsError(f'{error}; it is of {found.network}') from None
+    known = list(found.notes)
+    if found.network not in ('', name):
+      known.append(f'it is of {found.network}')
+    raise WeightsError('; '.join([str(error), *known])) from None
   notes = list(found.notes)
   kinds = {str(v.dtype) for v in found.arrays.values()} - {'float32'}
   if kinds:
@@ -247,8 +248,7 @@ def _read_caffe(file) -> _Found:
 
 
 def _read_keras(file) -> _Found:
-  arrays, network = keras_files.read(file)
-  return _Found(arrays, network=network)
+  return _Found(*keras_files.read(file))
 
 
 def _read_torch(file) -> _Found:

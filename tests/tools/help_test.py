@@ -10,8 +10,8 @@ import pytest
 from conftest import ROOT
 
 OPTIONAL = (
-  'PIL', 'gcsfs', 'huggingface_hub', 'libtpu', 'matplotlib', 'mlxtend', 'onnx',
-  'onnxruntime', 'safetensors', 'sklearn', 'tensorboard', 'tensorflow',
+  'PIL', 'gcsfs', 'h5py', 'huggingface_hub', 'libtpu', 'matplotlib', 'mlxtend',
+  'onnx', 'onnxruntime', 'safetensors', 'sklearn', 'tensorboard', 'tensorflow',
   'tensorflow_datasets', 'torch', 'torchvision',
 )  # fmt: skip
 # Commands that need a package, and what their error says to install.
