@@ -165,6 +165,23 @@ def test_both_forms_and_doubles_give_the_same(tmp_path):
   assert said == [f'{file}: float64 as float32']
 
 
+@pytest.mark.parametrize(
+  ('name', 'file', 'blue', 'options'),
+  [
+    ('bvlc_alexnet', 'a.caffemodel', 104, {}),
+    ('bvlc_googlenet', 'a.caffemodel', 104, {'lrn': 'caffe'}),
+    ('vgg_d', 'VGG_ILSVRC_16_layers.caffemodel', 103.939, {}),
+    ('resnet50', 'ResNet-50-model.caffemodel', 103.062623801, {}),
+    ('vgg_e', 'a.h5', 103.939, {}),
+    ('resnet50', 'a.h5', 103.939, {'padded_pool': True}),
+  ],
+)
+def test_files_have_their_own_preprocessing(name, file, blue, options):
+  found = weights.origin(name, file)
+  assert (found.order, found.mean[2], found.std) == ('bgr', blue, (1.0,))
+  assert dict(found.options) == options
+
+
 REFUSED = (
   ('resnet50', 'resnet50_v1_5', {}, 'is of resnet50, not resnet50_v1_5'),
   ('resnet50', 'resnet50', {'padded_pool': True}, 'padded_pool=False'),
