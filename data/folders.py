@@ -67,6 +67,14 @@ class _Folder:
       )
     return photos
 
+  def read_labels(self):
+    """See `parts.selectable`."""
+    return self._labels
+
+  def keys(self, indices: np.ndarray) -> list[str]:
+    """See `photos.keys`."""
+    return [self._names[i] for i in indices]
+
   def count_classes(self) -> np.ndarray:
     """See `sources.Source`."""
     return np.bincount(self._labels, minlength=self.num_classes)
@@ -95,7 +103,7 @@ def folder(
   root = storage.local(directory)
   if not directory or not root.is_dir():
     raise UserError(f"data.dir '{directory}' is not a directory")
-  _check_layout(root, train_folder, test_folder)
+  _check_layout(root, train_folder, test_folder, split)
   found = listing.of(root / train_folder)
   classes = _classes(root / train_folder, found)
   if split == 'train':
@@ -111,12 +119,12 @@ def folder(
   return _by_class(root, test_folder, found, classes)
 
 
-def _check_layout(root, train_folder, test_folder):
+def _check_layout(root, train_folder, test_folder, split):
   """Refuses a folder above or below the right one, or without a split."""
   parts = {'train_folder': train_folder, 'test_folder': test_folder}
   missing = {k: v for k, v in parts.items() if not (root / v).is_dir()}
-  if not missing:
-    return
+  if not missing or (split == 'train' and 'train_folder' not in missing):
+    return  # what is evaluated may be held out of the one to train on
   found = listing.of(root)
   there = [f'folders {listing.shown(found.folders)}'] if found.folders else []
   if found.photos:
@@ -142,7 +150,11 @@ def _way_out(root, folders, parts, missing):
         flags.append(f'--config.data.options.{field}={name}')
         break
   if not flags and len(missing) < len(parts):
-    return f' For another name: --config.data.options.{field}=NAME'
+    none = '; for none: --config.data.options.holdout=N, of those in train'
+    return (
+      f' For another name: --config.data.options.{field}=NAME'
+      f'{none * (field == "test_folder")}'
+    )
   return f' Set {" ".join(flags)}' if flags else ''
 
 

@@ -25,7 +25,7 @@ from typing import Protocol
 
 import numpy as np
 
-from data import cifar, folders, mnist, photos
+from data import cifar, folders, mnist, parts, photos
 from data.arrays import ArraySource
 from errors import UserError, select
 
@@ -124,6 +124,10 @@ class _RenumberedPhotos(_Renumbered):
       for photo in self._source.read(indices)
     ]
 
+  def keys(self, indices):
+    """See `photos.keys`."""
+    return photos.keys(self._source, indices)
+
 
 def check_classes(
   here: Sequence[str], there: Sequence[str], owner: str, way_out: str
@@ -158,16 +162,18 @@ def in_order(
   return _RenumberedImages(source, class_names)
 
 
-SOURCES: dict[str, Callable[..., Source | photos.Photos]] = {
+_WHOLE: dict[str, Callable[..., Source | photos.Photos]] = {
   'mnist5k': mnist.mnist5k,
   'mnist': mnist.mnist,
   'fashion_mnist': mnist.fashion_mnist,
   'cifar10': cifar.cifar10,
+  'cifar100': cifar.cifar100,
   'imagenet2012': photos.imagenet2012,
   'folder': folders.folder,
   'tfds': photos.of_tfds,
   'fake': fake,
 }
+SOURCES = {name: parts.selectable(whole) for name, whole in _WHOLE.items()}
 
 
 def create(

@@ -15,13 +15,18 @@ from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 import input_pipeline
+from data import parts
 from data.sources import Source
 from recipe.losses import Loss, rank_of_label
 
 
 def make_eval_step(
-  module: nn.Module, loss: Loss, prepare: Callable, sharding: NamedSharding
-) -> Callable[[dict, dict, dict], dict[str, jax.Array]]:
+  module: nn.Module,
+  loss: Loss,
+  prepare: Callable,
+  sharding: NamedSharding,
+  also: Callable[[jax.Array, dict], Any] | None = None,
+) -> Callable[[dict, dict, dict], Any]:
   """Returns the jitted function (variables, batch, sums) -> sums.
 
   Args:
@@ -29,6 +34,8 @@ def make_eval_step(
     loss: of single examples.
     prepare: uint8 images of a batch -> the network's float input.
     sharding: of the batch.
+    also: (logits, batch) -> what is wanted beside the sums; the function then
+      returns (sums, that), on all devices.
   """
 
   def step(variables, batch, sums):
@@ -38,12 +45,13 @@ def make_eval_step(
     rank = rank_of_label(logits, batch['label'])
     mask = batch['mask']
     loss_of = jnp.where(mask, loss(logits, batch['label']), 0.0)
-    return {
+    counted = {
       'count': sums['count'] + mask.sum(dtype=jnp.int32),
       'top1': sums['top1'] + (mask & (rank < 1)).sum(dtype=jnp.int32),
       'top5': sums['top5'] + (mask & (rank < 5)).sum(dtype=jnp.int32),
       'loss': sums['loss'] + loss_of.sum(),
     }
+    return counted if also is None else (counted, also(logits, batch))
 
   everywhere = NamedSharding(sharding.mesh, PartitionSpec())
   return jax.jit(
@@ -120,16 +128,23 @@ def as_result(
   return result
 
 
-def split_name(data: ConfigDict) -> str:
+def split_name(config: ConfigDict) -> str:
   """Returns 'test', or 'held out' where that is a part of the training set."""
-  return 'held out' if data.options.get('held_out') else 'test'
+  held_out = parts.is_held_out(config.data.options, config.eval.split)
+  return 'held out' if held_out else 'test'
 
 
-def describe(data: ConfigDict, result: dict[str, Any]) -> str:
+def data_name(config: ConfigDict) -> str:
+  """Returns `data.name`, and of TFDS which data set."""
+  builder = config.data.options.get('builder', '')
+  return f'{config.data.name} {builder}'.strip()
+
+
+def describe(config: ConfigDict, result: dict[str, Any]) -> str:
   """Returns an evaluation in one line, with its protocol and counts.
 
   Args:
-    data: section of the config.
+    config: of what was evaluated.
     result: as `evaluate` returns it.
   """
   top5 = cost = ''
@@ -143,7 +158,7 @@ def describe(data: ConfigDict, result: dict[str, Any]) -> str:
   scales = ', '.join(map(str, result.get('scales', ())))
   at = f' at {scales}' if scales else ''
   return (
-    f'{data.name} {split_name(data)}, {result["protocol"]}{at}: '
+    f'{data_name(config)} {split_name(config)}, {result["protocol"]}{at}: '
     f'top-1 error {result["top1_error"]:.2%} ({result["wrong"]:,} of '
     f'{result["count"]:,}), {top5}loss {result["loss"]:.4f}{cost}'
   )

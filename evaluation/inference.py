@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -60,7 +60,7 @@ def load(config: ConfigDict, workdir: str, classes: str = '') -> Model:
   names, shape = _classes(config, place, classes)
   found = [networks.load(config, path, len(names))]
   found += networks.members(config, names)
-  return Model(found, _as_words(names), shape)
+  return Model(found, as_words(names), shape)
 
 
 def _classes(config, place, file):
@@ -86,8 +86,8 @@ def _classes(config, place, file):
   return source.class_names, source.image_shape
 
 
-def _as_words(names):
-  """WordNet ids of all of ImageNet's classes become words."""
+def as_words(names: Sequence[str]) -> tuple[str, ...]:
+  """Returns names of classes; ImageNet's thousand WordNet ids become words."""
   ids = all(re.fullmatch(r'n\d{8}', name) for name in names)
   return imagenet_words() if ids and len(names) == 1000 else tuple(names)
 

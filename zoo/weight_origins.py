@@ -11,6 +11,7 @@ Other people's weights want their own preprocessing, on pixels of 0 to 255:
     of PyTorch, .safetensors    R, G, B; divided by 255, minus ImageNet's mean,
                                 divided by its standard deviation
     .npz                        as the config says
+    of `weight_files.save`      as its header says
 
 That of the zoo's ResNet-50 is Caffe's by its form; its authors do not say.
 """
@@ -47,8 +48,11 @@ _RESNET_MEAN = 123.151630838, 115.902882574, 103.062623801
 _CAFFE = ('.onnx', '.caffemodel')  # the ONNX zoo's are converted from Caffe
 
 
-def origin(name: str, path: str) -> Origin | None:
-  """Returns how published weights want their images; None: not known."""
+def published(name: str, path: str) -> Origin | None:
+  """Returns how published weights want their images; None: not known.
+
+  By the kind of file and the network; a file of ours has a header of its own.
+  """
   suffix = pathlib.Path(path).suffix
   if suffix in (*TORCH, '.safetensors'):
     return _TORCHVISION

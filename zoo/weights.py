@@ -19,7 +19,8 @@ another shape.
     torchvision, timm, and training in           alexnet_owt, vgg_a/b/d/e,
     PyTorch with their networks (.pth and the    resnet18/34/50/101/152_v1_5
     like, .safetensors): `zoo.torch_files`
-    `save` (.npz)                                all
+    `save` (.npz), `weight_files.save`           all
+    (.safetensors)
 
 A hub id such as 'timm/vgg16.tv_in1k' is fetched where there is a network.
 
@@ -29,25 +30,25 @@ How they want their images, and with which network: `zoo.weight_origins`.
 import pathlib
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
 import zoo
 from zoo import (
   caffe_files,
   keras_files,
   torch_files,
+  weight_files,
   weight_names,
   weight_origins,
 )
 from zoo.torch_files import Arrays
-from zoo.weight_origins import TORCH
-from zoo.weight_origins import Origin as Origin  # what `origin` returns
-from zoo.weight_origins import origin as origin
+from zoo.weight_origins import TORCH, Origin
 
 
 class _Found(NamedTuple):
@@ -60,6 +61,56 @@ class _Found(NamedTuple):
 
 class WeightsError(ValueError):
   """A file that cannot be read, or does not fit; one line."""
+
+
+class File(NamedTuple):
+  """A file of weights that was read, for a network."""
+
+  name: str  # of the network
+  path: str
+  arrays: Arrays  # by their names there
+  rule: weight_names.Rule
+  told: Sequence[str] = ()  # what may explain that it does not fit
+
+  def variables(
+    self, without: Iterable[str] = (), **options: Any
+  ) -> dict[str, Any]:
+    """Returns the variables of the network.
+
+    Args:
+      without: modules by path, as 'fc8' or 'conv2_1/a', that are left out and
+        compared with nothing; nor is what the file has beyond the others.
+      **options: of the network; `num_classes` is 1000 by default.
+
+    Raises:
+      WeightsError: the first array that is missing, left over or of another
+        shape, with both shapes.
+    """
+    try:
+      return _convert(self, frozenset(without), options)
+    except WeightsError as error:
+      raise WeightsError('; '.join([str(error), *self.told])) from None
+
+  def num_classes(self, classifier: str) -> int | None:
+    """Returns how many classes a layer of the file knows; None: not there."""
+    bias = self.arrays.get(self.rule(('params', classifier, 'bias')))
+    return None if bias is None else bias.size
+
+
+def origin(name: str, path: str) -> Origin | None:
+  """Returns how published weights want their images; None: not known.
+
+  Raises:
+    WeightsError: with a mean image, which a file of weights does not hold.
+  """
+  if ours := weight_files.header(path):
+    if ours['mean_image']:
+      raise WeightsError(
+        f'{path}: its mean image is not beside it: {ours["mean_image"]} of the '
+        'folder that was written with it'
+      )
+    return Origin(ours['order'], tuple(ours['mean']), tuple(ours['std']))
+  return weight_origins.published(name, path)
 
 
 def load(
@@ -78,8 +129,22 @@ def load(
     **options: of the network; `num_classes` is 1000 by default.
 
   Raises:
-    WeightsError: unreadable or of an unknown kind; or the first array that is
-      missing, left over or of another shape, with both shapes.
+    WeightsError: as `read` and `File.variables`.
+    ValueError: unknown name or option.
+  """
+  return read(name, path, say, **options).variables(**options)
+
+
+def read(
+  name: str,
+  path: str,
+  say: Callable[[str], None] = lambda text: None,
+  **options: Any,
+) -> File:
+  """Returns the arrays of a file; the arguments are those of `load`.
+
+  Raises:
+    WeightsError: unreadable or of an unknown kind, or of another network.
     ValueError: unknown name or option.
   """
   try:
@@ -110,24 +175,22 @@ def load(
   except Exception as error:  # each format has its own kinds
     reason = ' '.join(str(error).split())[:200]
     raise WeightsError(f'{path} cannot be read: {reason}') from error
+  arrays, notes = found.arrays, list(found.notes)
   if wrong := weight_origins.objection(
-    name, file.suffix, found.arrays, found.network, options
+    name, file.suffix, arrays, found.network, options
   ):
     raise WeightsError(f'{path} {wrong}')
-  try:
-    variables = _convert(name, path, found.arrays, rule(name), options)
-  except WeightsError as error:
-    known = list(found.notes)
-    if found.network not in ('', name):
-      known.append(f'it is of {found.network}')
-    raise WeightsError('; '.join([str(error), *known])) from None
-  notes = list(found.notes)
-  kinds = {str(v.dtype) for v in found.arrays.values()} - {'float32'}
+  if any(k.startswith('params/') for k in arrays):
+    rule = weight_names.own
+  told = list(notes)
+  if found.network not in ('', name):
+    told.append(f'it is of {found.network}')
+  kinds = {str(v.dtype) for v in arrays.values()} - {'float32'}
   if kinds:
     notes.append(f'{" and ".join(sorted(kinds))} as float32')
   if notes:
     say(f'{path}: {"; ".join(notes)}')
-  return variables
+  return File(name, path, arrays, rule(name), told)
 
 
 def _target(name, options) -> dict[str, Any]:
@@ -167,11 +230,14 @@ def _joined(keys) -> str:
   return '/'.join(key.key for key in keys)
 
 
-def _convert(name, path, arrays, source_name, options):
-  target = _target(name, options)
-  arrays = dict(arrays)
+def _convert(file, without, options):
+  name, path, source_name = file.name, file.path, file.rule
+  arrays, target = dict(file.arrays), _target(name, options)
   if 'googlenet' in name:
     target['params'], arrays = _with_the_same_heads(target['params'], arrays)
+  target, left_out = _parted(target, without)
+  for ours in left_out:
+    arrays.pop(source_name(ours), None)
 
   def fill(keys, leaf):
     ours = tuple(key.key for key in keys)
@@ -194,7 +260,7 @@ def _convert(name, path, arrays, source_name, options):
     return jnp.asarray(value, leaf.dtype)
 
   result = jax.tree_util.tree_map_with_path(fill, target)
-  if arrays:
+  if arrays and not without:  # a part is not compared with the whole
     first, value = next(iter(arrays.items()))
     raise WeightsError(
       f'{path} does not fit {name}: it has {first} {value.shape} too, which is '
@@ -203,10 +269,21 @@ def _convert(name, path, arrays, source_name, options):
   return result
 
 
+def _parted(target, without):
+  """Returns variables without those of some modules, and the others' paths."""
+  if not without:
+    return target, []
+  flat = traverse_util.flatten_dict(target)
+  left_out = [p for p in flat if '/'.join(p[1:-1]) in without]
+  for ours in left_out:
+    del flat[ours]
+  return traverse_util.unflatten_dict(flat), left_out
+
+
 def _with_the_same_heads(target, arrays):
   """Leaves auxiliary heads out where the network or the file has none."""
   heads = [k for k in target if k.startswith('aux')]
-  theirs = [k for k in arrays if re.match(r'loss[12]/', k)]
+  theirs = [k for k in arrays if re.match(r'loss[12]/|params/aux', k)]
   if heads and theirs:
     return target, arrays
   return (
@@ -259,7 +336,10 @@ def _read_torch(file) -> _Found:
 def _read_safetensors(file) -> _Found:
   from safetensors.numpy import load_file  # noqa: PLC0415
 
-  arrays, notes = torch_files.weights_of(load_file(str(file)))
+  arrays = load_file(str(file))
+  if any(k.startswith('params/') for k in arrays):
+    return _Found(_turned(arrays))
+  arrays, notes = torch_files.weights_of(arrays)
   return _Found(_as_torchvision(arrays), notes)
 
 
@@ -282,13 +362,14 @@ def _read_npz(file) -> _Found:
   if not zipfile.is_zipfile(file):
     raise ValueError('not an .npz archive')
   with np.load(file, allow_pickle=False) as content:
-    # Their kernels are ours: turned round here, since `_as_kernel` turns back.
-    return _Found(
-      {
-        k: v.transpose(3, 2, 0, 1) if v.ndim == 4 else v
-        for k, v in content.items()
-      }
-    )
+    return _Found(_turned(content))
+
+
+def _turned(arrays):
+  """Turns kernels of ours round, since `_as_kernel` turns them back."""
+  return {
+    k: v.transpose(3, 2, 0, 1) if v.ndim == 4 else v for k, v in arrays.items()
+  }
 
 
 _READERS = {

@@ -188,19 +188,21 @@ def test_a_folder_above_or_below_leads_to_the_right_one(root):
 
 def test_a_split_by_another_name_leads_to_its_option(root):
   (root / 'val').rename(root / 'Validation')
-  for split in ('train', 'test'):
-    refused(
-      r'has no val: .* Set --config.data.options.test_folder=Validation$',
-      root,
-      split,
-    )
+  refused(
+    r'has no val: .* Set --config.data.options.test_folder=Validation$',
+    root,
+    'test',
+  )
   (root / 'train').rename(root / 'training')
   refused(
     'has no train and no val: .*train_folder=training .*=Validation$', root
   )
   (root / 'training').rename(root / 'train')
   (root / 'Validation').rename(root / 'other')
-  refused('test_folder=NAME$', root)
+  refused(r'test_folder=NAME; for none: .*\.holdout=N', root, 'test')
+  (root / 'train').rename(root / 'other2')
+  (root / 'other').rename(root / 'val')
+  refused('train_folder=NAME$', root)
   shutil.rmtree(root)
   root.mkdir()
   refused('it holds no photographs', root)
