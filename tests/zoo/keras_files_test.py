@@ -145,6 +145,10 @@ def test_another_network_is_refused_and_the_right_one_named(tmp_path):
   keras_h5.write(file, net)
   with pytest.raises(weights.WeightsError, match=r'saved without its classif'):
     load('resnet50', file, **PADDED)
+  options = {'width': 0.0625, **PADDED}
+  part = weights.read('resnet50', str(file), **options)
+  assert part.num_classes('fc') is None
+  assert 'fc' not in part.variables(['fc'], **options)['params']
 
 
 def spoilt(change, file):
