@@ -146,8 +146,8 @@ class ResNet(nn.Module):
     dtype: of the computation; batch statistics are float32.
     width: scales the channels of all layers.
     shortcut: 'A', 'B', 'C', or 'none'.
-    padded_pool: pool1 has padding 1 and rounds down, as torchvision's, instead
-      of none and up; both give 56x56.
+    padded_pool: pool1 has padding 1 and rounds down, as torchvision's and
+      Keras's, instead of none and up; both give 56x56.
     bn_group: images that share batch statistics: 32 in the authors' training,
       a GPU's share of 256.
     scan: compiles the equal blocks of a stage once, as a loop. Variables are

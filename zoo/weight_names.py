@@ -17,6 +17,11 @@ _CAFFE2 = {
   'bn/scale': 'bn_s', 'bn/bias': 'bn_b', 'bn/mean': 'bn_rm', 'bn/var': 'bn_riv',
 }  # fmt: skip
 
+_CAFFE_STEM = {
+  'conv1': 'conv1/7x7_s2', 'conv2_reduce': 'conv2/3x3_reduce',
+  'conv2': 'conv2/3x3', 'classifier': 'loss3/classifier',
+}  # fmt: skip
+
 
 def caffe2(name: str) -> Rule:
   """Those of the ONNX zoo's files: 'conv1_w_0', 'res2_0_branch2a_bn_rm_0'."""
@@ -30,13 +35,7 @@ def caffe2(name: str) -> Rule:
         stage, block, which = found.groups()
         branch = '1' if which == 'proj' else f'2{which}'
         return f'res{stage}_{int(block) - 1}_branch{branch}'
-    if 'googlenet' in name:
-      stem = {
-        'conv1': 'conv1/7x7_s2', 'conv2_reduce': 'conv2/3x3_reduce',
-        'conv2': 'conv2/3x3', 'classifier': 'loss3/classifier',
-      }  # fmt: skip
-      return stem.get(layer) or re.sub(r'(inception_..)_', r'\1/', layer)
-    return layer
+    return _caffe_googlenet(layer) if 'googlenet' in name else layer
 
   def rule(path):
     split = -2 if path[-2] == 'bn' else -1
@@ -110,6 +109,96 @@ def _torch_resnet(path) -> str:
     return f'{place}.downsample.{int(norm)}.{kind}'
   number = 'abc'.index(layer[1]) + 1
   return f'{place}.{"bn" if norm else "conv"}{number}.{kind}'
+
+
+_BLOCK = re.compile(r'conv(\d)_(\d+)/(proj|[abc])')  # of ResNet
+_NORM = {'scale': 'gamma', 'bias': 'beta', 'mean': 'mean', 'var': 'var'}
+
+
+def caffe(name: str) -> Rule:
+  """Those of the authors' files as `zoo.caffe_files` reads them.
+
+  'conv1/kernel', 'inception_3a/1x1/bias'; of ResNet 'res2a_branch2a/kernel',
+  'bn2a_branch2a/mean', 'scale2a_branch2a/gamma'.
+  """
+
+  def rule(path):
+    *layer, last = path[1:]
+    if 'googlenet' in name:
+      return f'{_caffe_googlenet("/".join(layer))}/{last}'
+    if layer == ['fc']:
+      return f'fc1000/{last}'
+    block = _BLOCK.match('/'.join(layer))
+    if not block and layer[-1] != 'bn':
+      return '/'.join(path[1:])
+    place = _caffe_block(name, *block.groups()) if block else '_conv1'
+    if layer[-1] == 'bn':
+      kind = 'bn' if last in ('mean', 'var') else 'scale'
+      return f'{kind}{place}/{_NORM[last]}'
+    return f'res{place}/{last}'
+
+  return rule
+
+
+def _caffe_googlenet(layer):
+  """'inception_3a_1x1' -> 'inception_3a/1x1'; 'aux1_fc' -> 'loss1/fc'."""
+  if found := re.fullmatch(r'aux(\d)_(\w+)', layer):
+    return 'loss{}/{}'.format(*found.groups())
+  return _CAFFE_STEM.get(layer) or re.sub(r'(inception_..)_', r'\1/', layer)
+
+
+def _caffe_block(name, stage, block, which):
+  """('resnet101', 4, 3, 'a') -> '4b2_branch2a': with 50 layers letters only."""
+  number = int(block)
+  letter = 'abcdef'[number - 1 : number]
+  if stage in '34' and number > 1 and not name.startswith('resnet50'):
+    letter = f'b{number - 1}'
+  return f'{stage}{letter}_branch{"1" if which == "proj" else f"2{which}"}'
+
+
+def convolution_before(norm: str) -> str:
+  """Returns the convolution that a normalisation follows.
+
+  'bn_conv1' -> 'conv1', 'bn2a_branch1' -> 'res2a_branch1'; of Keras 'conv1_bn'
+  -> 'conv1_conv'.
+  """
+  if norm.endswith('_bn'):
+    return f'{norm.removesuffix("bn")}conv'
+  first = norm.removeprefix('bn')
+  return first[1:] if first.startswith('_') else f'res{first}'
+
+
+_KERAS_FC = {
+  'fc': 'predictions', 'fc8': 'predictions', 'fc6': 'fc1', 'fc7': 'fc2',
+}  # fmt: skip
+_KERAS_BRANCH = ('proj', 'a', 'b', 'c')
+
+
+def keras(name: str) -> Rule:
+  """Those of keras.applications as `zoo.keras_files` reads them.
+
+  'block1_conv1/kernel', 'predictions/bias'; of ResNet
+  'conv2_block1_1_conv/kernel', 'conv2_block1_1_bn/mean'.
+  """
+
+  def rule(path):
+    *layer, last = path[1:]
+    joined = '/'.join(layer)
+    if joined in _KERAS_FC:
+      return f'{_KERAS_FC[joined]}/{last}'
+    if name.startswith('vgg'):
+      return re.sub(r'conv(\d)_(\d)$', r'block\1_conv\2', joined) + f'/{last}'
+    place = 'conv1'
+    if block := _BLOCK.match(joined):
+      stage, number, which = block.groups()
+      place = f'conv{stage}_block{number}_{_KERAS_BRANCH.index(which)}'
+    elif layer[0] != 'conv1':
+      return '/'.join(path[1:])
+    if layer[-1] == 'bn':
+      return f'{place}_bn/{_NORM[last]}'
+    return f'{place}_conv/{last}'
+
+  return rule
 
 
 def own(name: str) -> Rule:

@@ -8,6 +8,11 @@ the name that it has in the file. Nothing may be missing, left over, or of
 another shape.
 
     source                                       networks
+    the authors' own, in Caffe (.caffemodel):    bvlc_alexnet, caffenet,
+    `zoo.caffe_files`                            bvlc_googlenet, vgg_d/e,
+                                                 resnet50/101/152
+    keras.applications (.h5), the same weights:  vgg_d/e; resnet50/101/152 with
+    `zoo.keras_files`                            padded_pool=True
     ONNX model zoo (Caffe's original weights)    bvlc_alexnet, zfnet512, vgg_e
                                                  bvlc_googlenet,
                                                  resnet50_v1_5
@@ -19,23 +24,13 @@ another shape.
 
 A hub id such as 'timm/vgg16.tv_in1k' is fetched where there is a network.
 
-Other people's weights want their own preprocessing, on pixels of 0 to 255:
-
-    .onnx                       channels B, G, R; minus 104, 117, 123 (VGG:
-                                103.939, 116.779, 123.68); GoogLeNet is
-                                bvlc_googlenet
-    of PyTorch, .safetensors    R, G, B; divided by 255, minus ImageNet's mean,
-                                divided by its standard deviation
-    .npz                        as the config says
-    of `weight_files.save`      as its header says
-
-That of the zoo's ResNet-50 is Caffe's by its form; its authors do not say.
+How they want their images, and with which network: `zoo.weight_origins`.
 """
 
 import pathlib
 import re
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -44,14 +39,24 @@ import numpy as np
 from flax import traverse_util
 
 import zoo
-from zoo import torch_files, weight_files, weight_names
+from zoo import (
+  caffe_files,
+  keras_files,
+  torch_files,
+  weight_files,
+  weight_names,
+  weight_origins,
+)
 from zoo.torch_files import Arrays
+from zoo.weight_origins import TORCH, Origin
 
-_Found = tuple[Arrays, list[str]]  # and what a person should know of it
 
+class _Found(NamedTuple):
+  """What a file has."""
 
-# .tar: of the .pth.tar of PyTorch's own examples.
-_TORCH = ('.pth', '.pt', '.tar', '.bin', '.ckpt')
+  arrays: Arrays
+  notes: Sequence[str] = ()  # what a person should know of it
+  network: str = ''  # of which it is, where the file tells
 
 
 class WeightsError(ValueError):
@@ -65,6 +70,7 @@ class File(NamedTuple):
   path: str
   arrays: Arrays  # by their names there
   rule: weight_names.Rule
+  told: Sequence[str] = ()  # what may explain that it does not fit
 
   def variables(
     self, without: Iterable[str] = (), **options: Any
@@ -80,26 +86,15 @@ class File(NamedTuple):
       WeightsError: the first array that is missing, left over or of another
         shape, with both shapes.
     """
-    return _convert(self, frozenset(without), options)
+    try:
+      return _convert(self, frozenset(without), options)
+    except WeightsError as error:
+      raise WeightsError('; '.join([str(error), *self.told])) from None
 
   def num_classes(self, classifier: str) -> int | None:
     """Returns how many classes a layer of the file knows; None: not there."""
     bias = self.arrays.get(self.rule(('params', classifier, 'bias')))
     return None if bias is None else bias.size
-
-
-class Origin(NamedTuple):
-  """How weights were trained; `mean` and `std` are R, G, B of 0 to 255."""
-
-  order: str  # of the channels: rgb, bgr
-  mean: tuple[float, ...]
-  std: tuple[float, ...]
-  options: tuple[tuple[str, Any], ...] = ()  # of the network
-
-
-_TORCHVISION = Origin(
-  'rgb', (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-)  # 255 times (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225)
 
 
 def origin(name: str, path: str) -> Origin | None:
@@ -108,7 +103,6 @@ def origin(name: str, path: str) -> Origin | None:
   Raises:
     WeightsError: with a mean image, which a file of weights does not hold.
   """
-  suffix = pathlib.Path(path).suffix
   if ours := weight_files.header(path):
     if ours['mean_image']:
       raise WeightsError(
@@ -116,15 +110,7 @@ def origin(name: str, path: str) -> Origin | None:
         'folder that was written with it'
       )
     return Origin(ours['order'], tuple(ours['mean']), tuple(ours['std']))
-  if suffix in (*_TORCH, '.safetensors'):
-    return _TORCHVISION
-  if suffix != '.onnx':
-    return None
-  mean = (123.0, 117.0, 104.0)
-  if name.startswith('vgg'):
-    mean = (123.68, 116.779, 103.939)
-  options = (('lrn', 'caffe'),) if 'googlenet' in name else ()
-  return Origin('bgr', mean, (1.0,), options)
+  return weight_origins.published(name, path)
 
 
 def load(
@@ -137,8 +123,8 @@ def load(
 
   Args:
     name: of the zoo.
-    path: .onnx, .safetensors, .npz, or of PyTorch: .pth, .pt, .pth.tar, .bin,
-      .ckpt; or OWNER/MODEL of the Hugging Face hub.
+    path: .caffemodel, .h5, .onnx, .safetensors, .npz, or of PyTorch: .pth, .pt,
+      .pth.tar, .bin, .ckpt; or OWNER/MODEL of the Hugging Face hub.
     say: is told, in a line, what was done to a file that is more than weights.
     **options: of the network; `num_classes` is 1000 by default.
 
@@ -179,31 +165,32 @@ def read(
     )
   reader, rule = _READERS[file.suffix]
   try:
-    arrays, notes = reader(file)
+    found = reader(file)
   except ImportError as error:
-    raise WeightsError(f'{path}: reading it needs a package: {error}') from None
+    package = (error.name or '').partition('.')[0]
+    package = {'google': 'protobuf'}.get(package, package)
+    raise WeightsError(
+      f'{path}: reading it needs pip install {package} ({error})'
+    ) from None
   except Exception as error:  # each format has its own kinds
     reason = ' '.join(str(error).split())[:200]
     raise WeightsError(f'{path} cannot be read: {reason}') from error
-  if 'googlenet' in name and any('inception3a.' in k for k in arrays):
-    raise WeightsError(
-      f"{path} is torchvision's GoogLeNet: it has 3x3 convolutions where the "
-      'paper has 5x5, and batch normalisation'
-    )
-  form = {**zoo.options(name), **options}.get('lrn')
-  if file.suffix == '.onnx' and form == 'paper':
-    raise WeightsError(
-      f"{path} was trained with Caffe's response normalisation: its network is "
-      f'bvlc_googlenet, not {name}'
-    )
+  arrays, notes = found.arrays, list(found.notes)
+  if wrong := weight_origins.objection(
+    name, file.suffix, arrays, found.network, options
+  ):
+    raise WeightsError(f'{path} {wrong}')
   if any(k.startswith('params/') for k in arrays):
     rule = weight_names.own
+  told = list(notes)
+  if found.network not in ('', name):
+    told.append(f'it is of {found.network}')
   kinds = {str(v.dtype) for v in arrays.values()} - {'float32'}
   if kinds:
-    notes = [*notes, f'{" and ".join(sorted(kinds))} as float32']
+    notes.append(f'{" and ".join(sorted(kinds))} as float32')
   if notes:
     say(f'{path}: {"; ".join(notes)}')
-  return File(name, path, arrays, rule(name))
+  return File(name, path, arrays, rule(name), told)
 
 
 def _target(name, options) -> dict[str, Any]:
@@ -246,11 +233,8 @@ def _joined(keys) -> str:
 def _convert(file, without, options):
   name, path, source_name = file.name, file.path, file.rule
   arrays, target = dict(file.arrays), _target(name, options)
-  # Published files have the main path only.
-  if 'googlenet' in name and not any('params/aux' in k for k in arrays):
-    target['params'] = {
-      k: v for k, v in target['params'].items() if not k.startswith('aux')
-    }
+  if 'googlenet' in name:
+    target['params'], arrays = _with_the_same_heads(target['params'], arrays)
   target, left_out = _parted(target, without)
   for ours in left_out:
     arrays.pop(source_name(ours), None)
@@ -296,6 +280,18 @@ def _parted(target, without):
   return traverse_util.unflatten_dict(flat), left_out
 
 
+def _with_the_same_heads(target, arrays):
+  """Leaves auxiliary heads out where the network or the file has none."""
+  heads = [k for k in target if k.startswith('aux')]
+  theirs = [k for k in arrays if re.match(r'loss[12]/|params/aux', k)]
+  if heads and theirs:
+    return target, arrays
+  return (
+    {k: v for k, v in target.items() if k not in heads},
+    {k: v for k, v in arrays.items() if k not in theirs},
+  )
+
+
 def _as_kernel(value, shape):
   """OIHW or [O, C H W] -> HWIO, where a kernel is wanted."""
   if len(shape) != 4:
@@ -314,16 +310,27 @@ def _read_onnx(file) -> _Found:
   graph = onnx.load(str(file)).graph
   kinds = ('Conv', 'Gemm', 'BatchNormalization', 'Reshape')
   used = {i for n in graph.node if n.op_type in kinds for i in n.input}
-  return {
-    i.name.removeprefix('gpu_0/'): numpy_helper.to_array(i)
-    for i in graph.initializer
-    if i.name in used and not i.name.startswith('OC2_DUMMY')
-  }, []
+  return _Found(
+    {
+      i.name.removeprefix('gpu_0/'): numpy_helper.to_array(i)
+      for i in graph.initializer
+      if i.name in used and not i.name.startswith('OC2_DUMMY')
+    }
+  )
+
+
+def _read_caffe(file) -> _Found:
+  arrays, network = caffe_files.read(file)
+  return _Found(arrays, network=network)
+
+
+def _read_keras(file) -> _Found:
+  return _Found(*keras_files.read(file))
 
 
 def _read_torch(file) -> _Found:
   arrays, notes = torch_files.read(file)
-  return _as_torchvision(arrays), notes
+  return _Found(_as_torchvision(arrays), notes)
 
 
 def _read_safetensors(file) -> _Found:
@@ -331,9 +338,9 @@ def _read_safetensors(file) -> _Found:
 
   arrays = load_file(str(file))
   if any(k.startswith('params/') for k in arrays):
-    return _turned(arrays), []
+    return _Found(_turned(arrays))
   arrays, notes = torch_files.weights_of(arrays)
-  return _as_torchvision(arrays), notes
+  return _Found(_as_torchvision(arrays), notes)
 
 
 # timm's head of VGG, and torchvision's.
@@ -355,7 +362,7 @@ def _read_npz(file) -> _Found:
   if not zipfile.is_zipfile(file):
     raise ValueError('not an .npz archive')
   with np.load(file, allow_pickle=False) as content:
-    return _turned(content), []
+    return _Found(_turned(content))
 
 
 def _turned(arrays):
@@ -366,8 +373,10 @@ def _turned(arrays):
 
 
 _READERS = {
+  '.caffemodel': (_read_caffe, weight_names.caffe),
+  '.h5': (_read_keras, weight_names.keras),
   '.onnx': (_read_onnx, weight_names.caffe2),
-  **dict.fromkeys(_TORCH, (_read_torch, weight_names.torchvision)),
+  **dict.fromkeys(TORCH, (_read_torch, weight_names.torchvision)),
   '.safetensors': (_read_safetensors, weight_names.torchvision),
   '.npz': (_read_npz, weight_names.own),
 }

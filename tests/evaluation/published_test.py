@@ -4,7 +4,9 @@ import io
 import os
 import pathlib
 
+import caffe_nets
 import cv2
+import keras_h5
 import numpy as np
 import onnx
 import onnx_graphs
@@ -100,7 +102,41 @@ def test_onnx_files_see_what_caffe_showed_them(graph, tmp_path):
       }  # fmt: skip
   config.init_from, config.data.dir = str(file), str(root)
   config.data.eval_geometry.shorter_side = 256
-  result = train_lib.evaluate_only(config, str(tmp_path / 'run'))
+  check_scores(config, expected, paths, tmp_path / 'run')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', ['caffemodel', 'h5'])
+def test_files_of_caffe_and_keras_see_what_those_showed_them(kind, tmp_path):
+  keras, file = kind == 'h5', tmp_path / f'a.{kind}'
+  if keras:
+    net, mean = caffe_nets.resnet(50, 0.0625, True), (103.939, 116.779, 123.68)
+    config = resnet.get_config('variant=resnet50,data=folder')
+  else:
+    net, mean = caffe_nets.alexnet(0.0625), (104, 117, 123)
+    config = alexnet.get_config('variant=bvlc_alexnet,data=folder')
+  root = photographs_of_1000_classes(tmp_path / 'data')
+  paths = sorted((root / 'val').rglob('*.jpg'))
+  images = np.stack(
+    [caffe_input(p.read_bytes(), net.side, mean, not keras) for p in paths]
+  )
+  scale = 3 / scores_of(caffe_nets.onnx_model(net), images).std()
+  for blob in net.layers[-1].blobs:
+    blob *= scale
+  expected = softmax(scores_of(caffe_nets.onnx_model(net), images).astype('d'))
+  if keras:
+    keras_h5.write(file, net)
+  else:
+    file.write_bytes(caffe_nets.caffemodel(net, old=True))
+  config.model.width = 0.0625
+  config.init_from, config.data.dir = str(file), str(root)
+  config.data.eval_geometry.shorter_side = 256
+  check_scores(config, expected, paths, tmp_path / 'run')
+
+
+def check_scores(config, expected, paths, workdir):
+  """Holds evaluation and prediction against probabilities of two images."""
+  result = train_lib.evaluate_only(config, str(workdir))
   own = expected[[0, 1], [0, 500]]
   assert result['count'] == 2
   assert result['wrong'] == (expected.argmax(1) != [0, 500]).sum()

@@ -28,9 +28,11 @@ import numpy as np
 
 sys.path[:0] = [str(pathlib.Path(__file__).parents[n]) for n in (1, 2)]
 
+import caffe_nets
 import conftest  # compiles as tests do
 import idx
 import jax
+import keras_h5
 import photographs
 from ml_collections import ConfigDict
 
@@ -230,13 +232,32 @@ def logs(rng, place) -> Case:
   return call, ()
 
 
+@functools.cache
+def weight_files() -> dict[str, tuple[str, bytes, dict]]:
+  """Returns whole files of weights by kind, with their network and options."""
+  narrow = {'width': 0.0625}
+  vgg16 = caffe_nets.vgg(16, **narrow)
+  with tempfile.TemporaryDirectory() as place:
+    file = pathlib.Path(place) / 'a.h5'
+    keras_h5.write(file, vgg16, keras_h5.vgg_name)
+    keras = file.read_bytes()
+  caffe = caffe_nets.caffemodel(vgg16, old=True)
+  return {
+    'npz': ('lenet5', PUBLISHED.read_bytes(), {'num_classes': 10}),
+    'caffemodel': ('vgg_d', caffe, narrow),
+    'h5': ('vgg_d', keras, narrow),
+  }
+
+
 def networks(rng, place) -> Case:
   """A damaged file of weights."""
-  file = place / 'a.npz'
+  kind = ('npz', 'caffemodel', 'h5')[rng.integers(3)]
+  name, content, options = weight_files()[kind]
+  file = place / f'a.{kind}'
   head = 400 if rng.integers(2) else 0
-  file.write_bytes(damaged(rng, PUBLISHED.read_bytes(), head))
+  file.write_bytes(damaged(rng, content, head))
   return (
-    lambda: weights.load('lenet5', str(file), num_classes=10),
+    lambda: weights.load(name, str(file), **options),
     (weights.WeightsError,),
   )
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 OPTIONAL = (
-  'PIL', 'gcsfs', 'huggingface_hub', 'jax2onnx', 'libtpu', 'matplotlib',
+  'PIL', 'gcsfs', 'h5py', 'huggingface_hub', 'jax2onnx', 'libtpu', 'matplotlib',
   'mlxtend', 'onnx', 'onnxruntime', 'safetensors', 'sklearn', 'tensorboard',
   'tensorflow', 'tensorflow_datasets', 'torch', 'torchvision',
 )  # fmt: skip

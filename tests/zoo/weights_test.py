@@ -98,7 +98,7 @@ def test_damaged_files_are_refused(tmp_path):
   with pytest.raises(weights.WeightsError, match='cannot be read'):
     weights.load('vgg_e', str(tmp_path / 'missing.npz'))
   with pytest.raises(weights.WeightsError, match='not one of the kinds'):
-    weights.load('vgg_e', str(tmp_path / 'a.h5'))
+    weights.load('vgg_e', str(tmp_path / 'a.keras'))
 
 
 def test_timms_names_of_vgg_are_torchvisions(tmp_path):
