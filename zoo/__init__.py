@@ -9,6 +9,8 @@ be lifted out and used alone:
     variables = net.init(jax.random.key(0), images)   # images: NHWC, float
     logits = net.apply(variables, images, train=False)  # float32 [N, classes]
 
+With published weights, and what layers say: `pretrained`, `activations`.
+
 A network of one's own is an entry of `NETWORKS`: docs/extending.md.
 """
 
@@ -25,6 +27,9 @@ from jax.typing import DTypeLike
 from zoo import alexnet, googlenet, lenet5, resnet, vgg, zfnet
 from zoo.chain import Chain
 from zoo.googlenet import GoogLeNet
+from zoo.intermediates import activations as activations
+from zoo.intermediates import layer_shapes as layer_shapes
+from zoo.published import pretrained as pretrained
 from zoo.resnet import ResNet
 
 
