@@ -3,13 +3,16 @@
 `data.preprocess` does it for a config, `zoo.pretrained` for published weights.
 """
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 
-class Preprocessing(NamedTuple):
+# No tuple: `jax.jit` keeps weak references to what it compiles, and hashes it.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Preprocessing:
   """How weights want their images; a call does it to uint8 [N, H, W, C].
 
   Of 0 to 255, R, G, B whatever `order` is. Returns float32: images of both

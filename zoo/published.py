@@ -114,7 +114,7 @@ def _of_record(path, size, config) -> Preprocessing:
   else:
     why = (
       f'how {path} wants its images is not known: it holds no more than '
-      'arrays. Do to them what was done in training: '
-      'preprocessing._replace(mean=..., std=..., order=..., unknown="")'
+      'arrays. Where you know it: '
+      'zoo.preprocessing.Preprocessing(image_size, mean, std, order)'
     )
   return Preprocessing(data.get('image_size', size), None, None, unknown=why)
