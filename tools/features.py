@@ -227,7 +227,7 @@ def write(
 def main(config: ConfigDict, arguments: list[str]) -> int:
   """Writes the features; returns the exit code."""
   compile_cache.enable()
-  layers = tuple(dict.fromkeys(filter(None, _LAYER.value)))
+  layers = tuple(filter(None, _LAYER.value))
   # Of one view; what a run was evaluated by is of no matter.
   config.eval.protocol, config.eval.scales = protocols.natural(config), ()
   command.check(config)
@@ -243,7 +243,7 @@ def main(config: ConfigDict, arguments: list[str]) -> int:
   protocol = protocols.create(config, config.eval.protocol)
   files = _files(arguments)
   model = inference.load(
-    config, command_line.WORKDIR.value, command.CLASSES.value
+    config, command_line.WORKDIR.value, command.CLASSES.value, other_data=True
   )
   images = _images(config, files, model, protocol)
   extractor = features.Extractor(model.networks[0], layers)

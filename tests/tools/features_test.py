@@ -260,5 +260,19 @@ def test_the_page_names_every_block():
 
 
 @pytest.mark.slow
+def test_a_run_may_look_at_other_data_but_with_no_other_network(
+  finished, tmp_path
+):
+  workdir, out = finished[0], tmp_path / 'a.npz'
+  known = {'split': 'test', 'layer': ['F6'], 'out': str(out)}
+  config = {'init_from': '', 'data.name': 'fake'}
+  assert call(config=config, workdir=str(workdir), **known) == 0
+  assert np.load(out)['F6'].shape == (4096, 84)
+  config['data.image_size'] = 36
+  with pytest.raises(UserError, match=r'another run \(data\.image_size: 32 th'):
+    call(config=config, workdir=str(workdir), **known)
+
+
+@pytest.mark.slow
 def test_the_page_of_layers_is_current():
   assert (ROOT / 'docs' / 'layers.md').read_text() == overview.layers() + '\n'
