@@ -1,13 +1,11 @@
 """What a config means: flags in, durations resolved, nonsense refused early."""
 
-import functools
 import inspect
 import math
 import numbers
-import re
 import sys
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, config_dict
@@ -15,7 +13,8 @@ from ml_collections import ConfigDict, config_dict
 import zoo
 from data import crops, sources
 from errors import UserError, closest
-from recipe import augment, losses, optimizers, schedules
+from recipe import augment, durations, losses, optimizers, schedules
+from recipe.durations import Duration
 
 # Fields of `schedule` that are durations: texts in a config, steps in `recipe`.
 _DURATIONS = ('boundaries', 'every', 'warmup')
@@ -99,6 +98,7 @@ _RANGES = {
   'train.microbatch': _FROM_1,
   'train.steps': _Range(1, 2**31 - 1, f'1 to {2**31 - 1}'),
   'train.epochs': _ABOVE_0,
+  'train.min_steps': _FROM_0,
   'train.log_every': _FROM_1,
   'train.steps_per_call': _FROM_1,
   'train.aux_weight': _FROM_0,
@@ -121,6 +121,7 @@ _RANGES = {
   'optimizer.momentum': _BELOW_1,
   'optimizer.weight_decay': _FROM_0,
   'optimizer.bias_rate': _FROM_0,
+  'optimizer.rates': _FROM_0,
   'optimizer.max_filter_rms': _FROM_0,
   'optimizer.mu': _ABOVE_0,
   'optimizer.samples': _FROM_1,
@@ -220,7 +221,10 @@ def _check_field(config, path):
 
 
 def apply_overrides(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
-  """Lets `train.steps` on the command line replace a file's `train.epochs`.
+  """Lets a length on the command line replace those of the file.
+
+  `train.steps` replaces `train.epochs`, and the reverse; `train.min_steps` is
+  of the file's length only.
 
   Args:
     config: changed in place; overrides are applied to it already.
@@ -238,49 +242,8 @@ def apply_overrides(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
     config.train.epochs = None
   if given == ['epochs']:
     config.train.steps = None
-
-
-class Duration(NamedTuple):
-  """A length of training; `unit` is 'steps', 'epochs' or 'examples'."""
-
-  amount: float
-  unit: str
-
-  def examples(self, epoch: int, batch_size: int) -> int:
-    """Returns it as a number of training examples.
-
-    Args:
-      epoch: examples in the training split.
-      batch_size: examples a step.
-    """
-    of = {'steps': batch_size, 'epochs': epoch, 'examples': 1}
-    return round(self.amount * of[self.unit])
-
-  def steps(self, epoch: int, batch_size: int) -> int:
-    """Returns it as a number of steps, rounded up."""
-    return -(-self.examples(epoch, batch_size) // batch_size)
-
-
-@functools.cache
-def duration(text: str, field: str) -> Duration:
-  """Reads '2 epochs', '500 steps', '60000 examples', or '500' for steps.
-
-  Raises:
-    UserError: names the field; not of this form, or not positive.
-  """
-  match = re.fullmatch(
-    r'\s*([\d_.]+(?:e\d+)?)\s*(step|epoch|example|)s?\s*', str(text)
-  )
-  try:
-    amount = float(match[1]) if match else 0.0
-  except ValueError:
-    amount = 0.0
-  if not match or not 0 < amount < math.inf:
-    raise UserError(
-      f"{field} '{text}': write '2 epochs', '500 steps' or '60000 examples', "
-      'more than zero'
-    )
-  return Duration(amount, (match[2] or 'step') + 's')
+  if given:
+    config.train.min_steps = 0
 
 
 def training_length(config: ConfigDict) -> Duration:
@@ -311,9 +274,9 @@ def schedule_durations(config: ConfigDict) -> dict[str, Any]:
     value = config.schedule.get(field)
     where = f'schedule.{field}'
     if isinstance(value, tuple | list):
-      fields[field] = [duration(text, where) for text in value]
+      fields[field] = [durations.parse(text, where) for text in value]
     elif value:
-      fields[field] = duration(value, where)
+      fields[field] = durations.parse(value, where)
   return fields
 
 
@@ -341,7 +304,7 @@ def check(config: ConfigDict, devices: int) -> None:
       'disk, or mount the bucket and give its path; see docs/pods.md'
     )
   for section in ('eval', 'checkpoint'):
-    duration(config[section].every, f'{section}.every')
+    durations.parse(config[section].every, f'{section}.every')
   schedule_durations(config)
   _check_ranges(config)
   _check_batch(config.train.batch_size, config.train.microbatch, devices)
@@ -353,7 +316,10 @@ def _check_ranges(config):
     value = _field(config, path, ())  # (): not of what this config names
     if value is None and path in _LENGTHS:
       continue
-    several = value if isinstance(value, tuple | list) else (value,)
+    if isinstance(value, ConfigDict):
+      value = dict(value)
+    parts = value.values() if isinstance(value, dict) else value
+    several = parts if isinstance(parts, Iterable) else (parts,)
     for number in several:
       plain = isinstance(number, numbers.Real)
       if not plain or not bounds.low <= number <= bounds.high:
@@ -371,6 +337,8 @@ def _check_batch(batch, parts, devices):
 
 
 def _check_names(config):
+  if config.init_head not in ('same', 'new'):
+    raise UserError(f"init_head '{config.init_head}': same or new")
   if config.data.order not in ('rgb', 'bgr'):
     raise UserError(f"data.order '{config.data.order}': rgb or bgr")
   name = config.model.name

@@ -16,7 +16,14 @@ import config_lib
 import zoo
 from data import crops, photos, preprocess, sources
 from errors import UserError, one_line
-from recipe import augment, losses, optimizers, schedules
+from recipe import (
+  augment,
+  durations,
+  freezing,
+  losses,
+  optimizers,
+  schedules,
+)
 from runtime.mesh import all_devices, batch_sharding
 
 
@@ -34,7 +41,8 @@ class Experiment:
   eval_source: sources.Source
   steps: int
   rate: schedules.Rate
-  optimizer: optax.GradientTransformationExtraArgs
+  optimizer: optax.GradientTransformationExtraArgs  # of what learns
+  learning: freezing.Learning
 
   @property
   def replicated(self) -> NamedSharding:
@@ -54,9 +62,10 @@ class Experiment:
 
   def period(self, every: str) -> int:
     """Returns a duration in examples, at least 1."""
-    length = config_lib.duration(every, 'every')
+    length = durations.parse(every, 'every')
     batch = self.config.train.batch_size
-    return max(length.examples(len(self.train_source), batch), 1)
+    total = self.steps * batch
+    return max(length.examples(len(self.train_source), batch, total), 1)
 
 
 class Trained(NamedTuple):
@@ -94,11 +103,17 @@ def create_experiment(
   except ValueError as error:
     raise UserError(f'model: {error}') from None
 
-  def steps_of(duration):
-    return duration.steps(len(train_source), config.train.batch_size)
-
+  batch_size = config.train.batch_size
+  length = config_lib.training_length(config)
+  steps = length.steps(len(train_source), batch_size)
+  steps = max(steps, config.train.min_steps)
   optimizer = dict(config.optimizer)
-  rate = _rate(config, optimizer.pop('learning_rate'), steps_of)
+  learning = _set_layers(optimizer, config, module, train_source)
+  rate = _rate(
+    config,
+    optimizer.pop('learning_rate'),
+    lambda duration: duration.steps(len(train_source), batch_size, steps),
+  )
   experiment = Experiment(
     config=config,
     module=module,
@@ -108,12 +123,31 @@ def create_experiment(
     batch_sharding=batch_sharding(mesh),
     train_source=train_source,
     eval_source=eval_source,
-    steps=steps_of(config_lib.training_length(config)),
+    steps=steps,
     rate=rate,
     optimizer=optimizers.create(optimizer.pop('name'), rate, **optimizer),
+    learning=learning,
   )
   _check_input(experiment)
   return experiment
+
+
+def _set_layers(fields, config, module, source) -> freezing.Learning:
+  """Resolves the names of layers in `optimizer`; returns what learns."""
+  if not fields.get('frozen') and not fields.get('rates'):
+    return freezing.Learning()
+  if fields.get('frozen') and config.model.get('scan'):
+    raise UserError(
+      'optimizer.frozen does not go with model.scan, whose loop is of equal '
+      'blocks: --config.model.scan=False'
+    )
+  image = _one_image(config, source)
+  modules = freezing.modules_of(_init_shapes(module, image)['params'])
+  head = zoo.classifier(**config.model)
+  learning = freezing.create(fields.get('frozen', ()), modules, head)
+  if rates := fields.get('rates'):
+    fields['rates'] = freezing.factors(rates, modules, head, learning.frozen)
+  return learning
 
 
 def _rate(config, learning_rate, steps_of):
@@ -175,9 +209,21 @@ def create_source(
 
 def sample_images(experiment: Experiment) -> jax.ShapeDtypeStruct:
   """Returns what one image is as the network takes it, [1, size, size, C]."""
-  size = experiment.config.data.image_size
-  shape = (1, size, size, experiment.train_source.image_shape[-1])
+  return _one_image(experiment.config, experiment.train_source)
+
+
+def _one_image(config, source):
+  size = config.data.image_size
+  shape = (1, size, size, source.image_shape[-1])
   return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def _init_shapes(module, image):
+  """Returns the variables of a network, as shapes."""
+  try:
+    return jax.eval_shape(module.init, jax.random.key(0), image)
+  except ValueError as error:
+    raise UserError(f'model or data.image_size: {error}') from None
 
 
 def check_training(experiment: Experiment) -> None:
@@ -249,7 +295,4 @@ def _check_input(experiment):
       f'{name} cannot be done to images of {raw[1:]}: they would have '
       f'{seen.shape[-1]} channels'
     )
-  try:
-    jax.eval_shape(experiment.module.init, key, image)
-  except ValueError as error:
-    raise UserError(f'model or data.image_size: {error}') from None
+  _init_shapes(experiment.module, image)

@@ -9,18 +9,20 @@ from ml_collections import ConfigDict
 import config_lib
 from data import mean_image, photos
 from errors import DISK_FULL, UserError
-from evaluation import networks, protocols, runs
+from evaluation import networks, protocols, runs, saving
 from experiment import (
   Experiment,
   Trained,
   check_training,
   create_experiment,
 )
+from recipe import freezing
 from runtime import checkpoints, console, distributed, storage
 from runtime import workdir as workdir_lib
 from runtime.claim import Claim
 from runtime.preemption import Preemption
 from runtime.run_log import RunLog
+from seeing import confusion
 from training import warm_start
 from training.loop import Loop, newest
 from training.state import TrainState, abstract_state, create_state
@@ -49,8 +51,10 @@ def train_and_evaluate(
   """
   started = time.monotonic() if started is None else started
   _check(config)
+  saving.refuse_in_training(config)
   place = workdir_lib.open_directory(workdir)
   _check_same(config, place)
+  config, prepared = _with_preprocessing(config, place)
   added = config_lib.defaults_of_network(config)
   changed = workdir_lib.check_owner(place, config, added, trains=True)
   if workdir_lib.is_begun(place):
@@ -67,6 +71,8 @@ def train_and_evaluate(
     step = int(state.step)
     if step:
       notes += _changes(changed, place, experiment)
+    else:
+      notes += prepared
     log = _open_log(experiment, place, state)
     for note in notes:
       log.say(note)
@@ -87,6 +93,31 @@ def train_and_evaluate(
     claim.release()
 
 
+def _with_preprocessing(config, place):
+  """Returns the config, its `data.mean` that of `init_from` where it is ().
+
+  And a line for a person, where images are prepared as there, or otherwise.
+  """
+  if workdir_lib.is_begun(place):
+    path = '' if config.data.mean else str(place)
+  else:
+    if not config.data.mean:
+      _check_start(config)
+    path = config.init_from
+  if not path or config.data.mean_image:
+    return config, []
+  there, fields = networks.as_trained(config, path), networks.PREPROCESSING
+  said = networks.describe_preprocessing(there)
+  if not config.data.mean:
+    return there, [f'images as {path} takes them: {said}']
+  if all(there.data[f] == config.data[f] for f in fields):
+    return config, []
+  return config, [
+    f'images are prepared otherwise than for {path}, by this config: there '
+    f'{said}'
+  ]
+
+
 def _trained(config, place) -> Trained | None:
   """Returns what the data must fit: the run itself, or where it starts from."""
   if workdir_lib.is_begun(place):
@@ -94,13 +125,14 @@ def _trained(config, place) -> Trained | None:
     return record and Trained(
       f'the run in {place}', record[0], 'Choose another --workdir'
     )
-  if not config.init_from or config.init_layers:
+  new_head = config.init_layers or config.init_head == 'new'
+  if not config.init_from or new_head:
     return None
   record = networks.trained_classes(config.init_from)
   return record and Trained(
     f"init_from '{config.init_from}'",
     record[0],
-    'To take all but the classifier, name the other layers in init_layers',
+    'With --config.init_head=new all but the classifier is taken',
   )
 
 
@@ -141,19 +173,26 @@ def starting_state(
     state, notes = found
     return state, [*notes, f'continues from {store.path(int(state.step))}']
   config = experiment.config
+  _check_start(config)
+  state = create_state(experiment)
+  if not config.init_from:
+    return state, []
+  return warm_start.start_from(experiment, state)
+
+
+def _check_start(config):
+  """Refuses a config that starts from elsewhere, and does not say where."""
   wanted = config.init_required
   if config.init_layers and not wanted:
     wanted = (
       f'a trained network with the layers {", ".join(config.init_layers)}'
     )
+  if config.init_head == 'new' and not wanted:
+    wanted = 'a trained network, of which init_head=new takes all but the head'
+  if not config.data.mean and not wanted:
+    wanted = 'a trained network, whose preprocessing an empty data.mean is'
   if wanted and not config.init_from:
-    raise UserError(
-      f'this recipe starts from {wanted}: set --config.init_from to its workdir'
-    )
-  state = create_state(experiment)
-  if not config.init_from:
-    return state, []
-  return warm_start.start_from(experiment, state)
+    raise UserError(f'this recipe starts from {wanted}: set --config.init_from')
 
 
 def _open_log(experiment, place, state):
@@ -169,6 +208,9 @@ def _open_log(experiment, place, state):
   log = RunLog(place, step, experiment.steps, batch_size, writes=main)
   log.say(f'workdir     {place}')
   log.say(f'start       {_describe(experiment, state)}')
+  if experiment.learning.frozen:
+    said = freezing.describe(experiment.learning, state.params)
+    log.say(f'frozen      {said}')
   for note in _data_notes(experiment):
     log.say(note)
   return log
@@ -197,26 +239,30 @@ def _describe(experiment, state):
 def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   """Evaluates the newest checkpoint of `workdir`, or `init_from`.
 
-  Writes the results to `workdir`/results. Raises UserError as
-  `train_and_evaluate`.
+  Writes the results to `workdir`/results, and what `eval.save` names. Raises
+  UserError as `train_and_evaluate`.
 
   Returns:
     What `evaluation.exact.evaluate` returns, for the last of the protocols.
   """
   _check(config)
   runs.check(config)
+  if config.eval.save:
+    confusion.check()
   place = storage.path(workdir)
   _check_same(config, None)
+  with saving.opened(config, confusion.draw) as saves:
+    return _evaluate(config, place, saves)
+
+
+def _evaluate(config, place, saves):
   added = config_lib.defaults_of_network(config)
   workdir_lib.check_owner(place, config, added)
   path = config.init_from or str(place)
   given, config = config.data, networks.as_trained(config, path)
-  data = config.data
-  other = any(data[f] != given[f] for f in networks.PREPROCESSING)
+  other = any(config.data[f] != given[f] for f in networks.PREPROCESSING)
   if other and jax.process_index() == 0:
-    console.say(
-      f'{path}: channels {data.order}, mean {data.mean}, std {data.std}'
-    )
+    console.say(f'{path}: {networks.describe_preprocessing(config)}')
   record = networks.trained_classes(path)
   trained = record and Trained(
     path, record[0], 'Evaluate on data of the same classes'
@@ -226,4 +272,4 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
   for note in _data_notes(experiment):
     say(note)
   variables = warm_start.load_variables(experiment, path, say)
-  return runs.by_protocols(experiment, variables, path, place)
+  return runs.by_protocols(experiment, variables, path, place, saves)

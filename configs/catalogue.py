@@ -98,10 +98,13 @@ def run_name(path: str, config: ConfigDict) -> str:
   except TypeError:  # it wants an argument
     own = ''
   parts = [config.model.name]
+  if 'network' in _arguments(module):  # any paper's
+    parts = [module.__name__.removeprefix('config_'), *parts]
   if config.data.name != own:
     parts.append(config.data.name)
   for word in sorted(filter(None, text.split(','))):
-    if word.partition('=')[0] not in ('variant', 'data') and word not in usual:
+    key = word.partition('=')[0]
+    if key not in ('variant', 'network', 'data') and word not in usual:
       parts.append(word.replace('=', '-'))
   return '_'.join(parts)
 

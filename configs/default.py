@@ -1,7 +1,8 @@
 """Every field that all configs share, with its meaning. Papers override these.
 
-Durations ('1 epoch', '500 steps', '60000 examples') are strings with a unit; a
-bare number means steps. A locked config refuses fields that are not here.
+Durations ('1 epoch', '500 steps', '60000 examples', '5 %' of the training) are
+strings with a unit; a bare number means steps. A locked config refuses fields
+that are not here.
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -13,6 +14,7 @@ def get_config() -> ConfigDict:
     'seed': 0,  # of initialisation, order of examples, augmentation, dropout
     'init_from': '',  # checkpoint directory or weights to take parameters from
     'init_layers': (),  # only those of these layers; (): of all
+    'init_head': 'same',  # new: all but the classifier, for other classes
     'init_required': '',  # what init_from has to be, where a recipe needs one
     'data': {
       'name': '',  # imagenet2012, folder, cifar10, mnist ...: data/sources.py
@@ -30,6 +32,7 @@ def get_config() -> ConfigDict:
       'image_size': 0,  # side of the network's input, pixels
       'mean': (0.0,),  # the network sees (pixel - mean) / std; pixels are
       'std': (1.0,),  # 0 to 255; one value, or one a channel, R, G, B
+      # mean (): this, std and order as the network of init_from was trained
       'mean_image': '',  # .npy of the mean of each pixel, in place of mean:
       # float32 [image_size, image_size, C]; python -m tools.data_mean
       'order': 'rgb',  # of channels, as the network takes them; bgr
@@ -44,6 +47,7 @@ def get_config() -> ConfigDict:
       'microbatch': 1,  # equal parts that a batch is processed in, one by one
       'steps': config_dict.placeholder(int),  # either steps
       'epochs': config_dict.placeholder(float),  # or epochs
+      'min_steps': 0,  # but no fewer steps, however few the images
       'log_every': 100,  # steps
       # Steps that a call of the device makes: faster where a step is short, as
       # that of a digit. What happens between steps is then at multiples of it.
@@ -65,6 +69,10 @@ def get_config() -> ConfigDict:
       'momentum': 0.9,
       'momentum_form': 'caffe',  # caffe: rate inside the velocity; pytorch
       'weight_decay': 0.0,  # coupled (L2)
+      # Of momentum. Layers by name or the start of names, as 'conv' or
+      # 'inception_3'; 'head': the classifier, 'body': all else
+      'frozen': (),  # that keep their parameters and statistics
+      'rates': {},  # times the rate for layers, as {'head': 10.0}
     },
     'schedule': {
       'name': 'step',  # step, exponential, plateau, until_error
@@ -83,6 +91,8 @@ def get_config() -> ConfigDict:
       'scales': (),  # shorter sides of photographs; (): the paper's
       'members': '',  # of an ensemble, with commas between: workdirs, weights,
       # NAME=PATH for another network of the zoo; besides --workdir or init_from
+      'save': '',  # with --mode=eval: folder for each image's prediction, the
+      # errors of each class, confusions, mistakes; '': none
     },
     'checkpoint': {
       'every': '1 epoch',

@@ -21,6 +21,8 @@ DATA_OPTIONS = {
   'tfds': {'builder': 'mnist', 'train_split': 'train', 'test_split': 'test'},
   'fake': {'shape': (28, 28, 1), 'num_classes': 10, 'examples': 4096},
 }
+# II-B: background -0.1, ink 1.175: (0 - 20) / 200 and (255 - 20) / 200.
+MEAN, STD = (20.0,), (200.0,)
 # Section III-B: 20 passes; eta falls after passes 2, 5, 8 and 12.
 PASSES = 20
 FALLS_AFTER = (2, 5, 8, 12)
@@ -55,7 +57,7 @@ def get_config(arg: str = '') -> ConfigDict:
     args['data'] = 'mnist5k'
   config = default.get_config()
   _set_data(config, args['data'])
-  _set_network(config, args['variant'])
+  set_network(config, args['variant'])
   _set_recipe(config, args)
   if args['smoke']:
     config.train.epochs = None
@@ -70,13 +72,13 @@ def _set_data(config, name):
     options=DATA_OPTIONS.get(name, {}),
     threads=-1 if name == 'tfds' else 0,
     image_size=32,  # II-B: 28x28 in the centre of 32x32
-    # II-B: background -0.1, ink 1.175: (0 - 20) / 200 and (255 - 20) / 200
-    mean=(20.0,),
-    std=(200.0,),
+    mean=MEAN,
+    std=STD,
   )
 
 
-def _set_network(config, name):
+def set_network(config: ConfigDict, name: str) -> None:
+  """Sets the network, and for the paper's own its loss and its start."""
   config.model.name = name
   config.model.update(zoo.options(name))
   if name == 'lenet5':

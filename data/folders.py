@@ -67,6 +67,10 @@ class _Folder:
       )
     return photos
 
+  def keys(self, indices: np.ndarray) -> list[str]:
+    """See `photos.keys`."""
+    return [self._names[i] for i in indices]
+
   def count_classes(self) -> np.ndarray:
     """See `sources.Source`."""
     return np.bincount(self._labels, minlength=self.num_classes)

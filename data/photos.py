@@ -55,6 +55,21 @@ def notes(split: Any) -> tuple[str, ...]:
   return tuple(getattr(split, 'notes', ()))
 
 
+def keys(split: Any, indices: np.ndarray) -> list[str]:
+  """Returns what examples of a source or of photographs are called.
+
+  A file's path from `data.dir`, a name in the records; where images have no
+  names their index. Photographs that cannot tell without are read again.
+  """
+  split = split.photos if isinstance(split, Cropped) else split
+  if hasattr(split, 'keys'):
+    return split.keys(indices)
+  if not isinstance(split, Photos):
+    return [str(i) for i in indices]
+  # One by one: of a whole batch all the content would be in memory.
+  return [split.read(indices[i : i + 1])[0].key for i in range(len(indices))]
+
+
 class _TfdsPhotos:
   """A split of TFDS with encoded images, as its ImageNet."""
 

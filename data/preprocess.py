@@ -37,25 +37,19 @@ def make_prepare(
       image of another size, as dense evaluation has them, has no such pixels:
       the means of its channels are taken.
   """
+  subtracted = mean if mean_image is None else mean_image
+  preprocessing = Preprocessing(image_size, subtracted, std, order)
 
   def prepare(images):
     _check_channels('std', std, images.shape[-1])
     if mean_image is None:
       _check_channels('mean', mean, images.shape[-1])
-    if max(images.shape[1:3]) < image_size:
-      images = pad_to(images, image_size)
-    return Preprocessing(image_size, mean_of(images.shape), std, order)(images)
-
-  def mean_of(shape):
-    if mean_image is None:
-      return mean
-    if mean_image.shape[-1] != shape[-1]:
+    elif mean_image.shape[-1] != images.shape[-1]:
       raise UserError(
         f'data.mean_image is of {mean_image.shape[-1]} channels, the images '
-        f'have {shape[-1]}; see tools/data_mean.py'
+        f'have {images.shape[-1]}; see tools/data_mean.py'
       )
-    same = mean_image.shape == shape[1:]
-    return mean_image if same else mean_image.mean((0, 1), dtype=np.float64)
+    return preprocessing(images)
 
   return prepare
 

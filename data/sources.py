@@ -124,6 +124,10 @@ class _RenumberedPhotos(_Renumbered):
       for photo in self._source.read(indices)
     ]
 
+  def keys(self, indices):
+    """See `photos.keys`."""
+    return photos.keys(self._source, indices)
+
 
 def check_classes(
   here: Sequence[str], there: Sequence[str], owner: str, way_out: str

@@ -20,8 +20,12 @@ from recipe.losses import Loss, rank_of_label
 
 
 def make_eval_step(
-  module: nn.Module, loss: Loss, prepare: Callable, sharding: NamedSharding
-) -> Callable[[dict, dict, dict], dict[str, jax.Array]]:
+  module: nn.Module,
+  loss: Loss,
+  prepare: Callable,
+  sharding: NamedSharding,
+  also: Callable[[jax.Array, dict], Any] | None = None,
+) -> Callable[[dict, dict, dict], Any]:
   """Returns the jitted function (variables, batch, sums) -> sums.
 
   Args:
@@ -29,6 +33,8 @@ def make_eval_step(
     loss: of single examples.
     prepare: uint8 images of a batch -> the network's float input.
     sharding: of the batch.
+    also: (logits, batch) -> what is wanted beside the sums; the function then
+      returns (sums, that), on all devices.
   """
 
   def step(variables, batch, sums):
@@ -38,12 +44,13 @@ def make_eval_step(
     rank = rank_of_label(logits, batch['label'])
     mask = batch['mask']
     loss_of = jnp.where(mask, loss(logits, batch['label']), 0.0)
-    return {
+    counted = {
       'count': sums['count'] + mask.sum(dtype=jnp.int32),
       'top1': sums['top1'] + (mask & (rank < 1)).sum(dtype=jnp.int32),
       'top5': sums['top5'] + (mask & (rank < 5)).sum(dtype=jnp.int32),
       'loss': sums['loss'] + loss_of.sum(),
     }
+    return counted if also is None else (counted, also(logits, batch))
 
   everywhere = NamedSharding(sharding.mesh, PartitionSpec())
   return jax.jit(

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -66,7 +66,7 @@ def load(
   names, shape = _classes(config, place, classes)
   found = [networks.load(config, path, len(names))]
   found += networks.members(config, names)
-  return Model(found, _as_words(names), shape)
+  return Model(found, as_words(names), shape)
 
 
 def _with_data_of(place, config):
@@ -99,8 +99,8 @@ def _classes(config, place, file):
   return source.class_names, source.image_shape
 
 
-def _as_words(names):
-  """WordNet ids of all of ImageNet's classes become words."""
+def as_words(names: Sequence[str]) -> tuple[str, ...]:
+  """Returns names of classes; ImageNet's thousand WordNet ids become words."""
   ids = all(re.fullmatch(r'n\d{8}', name) for name in names)
   return imagenet_words() if ids and len(names) == 1000 else tuple(names)
 

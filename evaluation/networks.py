@@ -5,7 +5,7 @@ its input; a file of published weights; or NAME=PATH, with a name of the zoo.
 """
 
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -20,7 +20,7 @@ from evaluation.scoring import Network
 from runtime import checkpoints, storage
 from runtime import workdir as workdir_lib
 from runtime.mesh import all_devices
-from zoo import weights
+from zoo import weight_files, weights
 
 # Fields of `data` that belong to a network as its parameters do.
 PREPROCESSING = ('mean', 'std', 'order')
@@ -72,13 +72,18 @@ def trained_classes(
 ) -> tuple[tuple[str, ...], tuple[int, ...]] | None:
   """Returns the class names and the image shape that were trained on.
 
-  Of a run, or of what tools.publish made of it: a folder beside the file. None
-  where nothing is recorded, as of other people's weights.
+  Of a run, or of what tools.publish and tools.export made of it: a folder
+  beside the file, or its header. None where nothing is recorded, as of other
+  people's weights.
 
   Raises:
     UserError: the record is damaged.
   """
-  return workdir_lib.read_classes(workdir_lib.record_of(path))
+  if record := workdir_lib.read_classes(workdir_lib.record_of(path)):
+    return record
+  if header := weight_files.header(path):
+    return tuple(header['class_names']), tuple(header['image_shape'])
+  return None
 
 
 def is_file(path: str) -> bool:
@@ -103,10 +108,43 @@ def read_file(
   Raises:
     UserError: nothing there, damaged, or it does not fit.
   """
-  model = dict(config.model)
-  name = model.pop('name')
+  return variables_of(open_file(config, path, say), config, num_classes)
+
+
+def open_file(
+  config: ConfigDict, path: str, say: Callable[[str], None] = lambda text: None
+) -> weights.File:
+  """Returns what is in a file of weights; the arguments as `read_file`.
+
+  Raises:
+    UserError: nothing there, damaged, or of another network.
+  """
   try:
-    return weights.load(name, path, say, num_classes=num_classes, **model)
+    return weights.read(path=path, say=say, **config.model)
+  except weights.WeightsError as error:
+    raise UserError(f'init_from: {error}') from None
+
+
+def variables_of(
+  file: weights.File,
+  config: ConfigDict,
+  num_classes: int,
+  without: Iterable[str] = (),
+) -> dict[str, Any]:
+  """Returns the variables in a file, for the config's network.
+
+  Args:
+    file: as `open_file` returns it.
+    config: with the network.
+    num_classes: of the network.
+    without: modules that are left out, and compared with nothing.
+
+  Raises:
+    UserError: it does not fit.
+  """
+  model = {k: v for k, v in config.model.items() if k != 'name'}
+  try:
+    return file.variables(without, num_classes=num_classes, **model)
   except weights.WeightsError as error:
     raise UserError(f'init_from: {error}') from None
 
@@ -114,20 +152,46 @@ def read_file(
 def as_trained(config: ConfigDict, path: str) -> ConfigDict:
   """Returns the config with the preprocessing of the network at `path`.
 
-  Of a run: mean, deviation and order of the channels, and mean image, as its
-  workdir has them. Of other people's weights: `with_origin`.
+  Of a run, or of a file that was made of one: mean, deviation and order of the
+  channels, and mean image, as is recorded with them. Of other people's weights:
+  `with_origin`.
 
   Raises:
-    UserError: the config names another mean image; config.json is damaged.
+    UserError: the config names another mean image; config.json is damaged; or
+      the config leaves it to the weights, which do not say.
   """
-  if is_file(path):
-    return with_origin(config, path)
-  config = mean_image.as_recorded(config, path)
+  found = _with_preprocessing(config, path)
+  if not found.data.mean and not found.data.mean_image:
+    raise UserError(
+      f"data.mean is empty, for that of init_from '{path}', which does not say "
+      'how its images were prepared: set data.mean, data.std and data.order'
+    )
+  return found
+
+
+def _with_preprocessing(config, path):
   recorded = _recorded(path).get('data', {})
+  if not is_file(path):
+    config = mean_image.as_recorded(config, path)
+  elif not (recorded and _is_ours(path)):
+    return with_origin(config, path)
+  elif ((place := workdir_lib.record_of(path)) / mean_image.NAME).exists():
+    config = mean_image.as_recorded(config, place)
   config = config.copy_and_resolve_references()
   for field in PREPROCESSING:
     _set(config.data, field, recorded)
   return config
+
+
+def describe_preprocessing(config: ConfigDict) -> str:
+  """Returns how a config prepares images, for a person."""
+  data = config.data
+  return f'channels {data.order}, mean {data.mean}, std {data.std}'
+
+
+def _is_ours(path):
+  """Whether a file of weights is one that we have written."""
+  return path.endswith('.npz') or bool(weight_files.header(path))
 
 
 def _recorded(path):
@@ -141,8 +205,15 @@ def _set(section, field, recorded):
 
 
 def with_origin(config: ConfigDict, path: str) -> ConfigDict:
-  """Returns the config as the weights at `path` were trained."""
-  origin = weights.origin(config.model.name, path)
+  """Returns the config as the weights at `path` were trained.
+
+  Raises:
+    UserError: they want a mean image that is not there.
+  """
+  try:
+    origin = weights.origin(config.model.name, path)
+  except weights.WeightsError as error:
+    raise UserError(f'init_from: {error}') from None
   if origin is None:
     return config
   config = config.copy_and_resolve_references()

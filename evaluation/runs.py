@@ -12,20 +12,27 @@ import jax
 from ml_collections import ConfigDict
 
 from errors import UserError, one_line
-from evaluation import exact, networks, protocols, scoring
+from evaluation import exact, networks, predictions, protocols, scoring
+from evaluation.saving import Saving
 from experiment import Experiment
 from runtime import console, storage
 from runtime import workdir as workdir_lib
 from runtime.progress import Progress
 
 
-def make_step(experiment: Experiment) -> Callable:
-  """Returns the step of `exact.evaluate` for an experiment."""
+def make_step(experiment: Experiment, also: Callable | None = None) -> Callable:
+  """Returns the step of `exact.evaluate` for an experiment.
+
+  Args:
+    experiment: what to evaluate.
+    also: as of `exact.make_eval_step`.
+  """
   return exact.make_eval_step(
     experiment.module,
     experiment.loss,
     experiment.prepare,
     experiment.batch_sharding,
+    also,
   )
 
 
@@ -68,7 +75,11 @@ def _is_cheap(config):
 
 
 def by_protocols(
-  experiment: Experiment, variables: dict, path: str, place: pathlib.Path
+  experiment: Experiment,
+  variables: dict,
+  path: str,
+  place: pathlib.Path,
+  saving: Saving | None = None,
 ) -> dict[str, Any]:
   """Evaluates by each of `eval.protocol`; prints and files the results.
 
@@ -77,23 +88,19 @@ def by_protocols(
     variables: of its network, on all devices.
     path: where they are from.
     place: the workdir; results/ in it gets a file a protocol.
+    saving: gets what is said of each image.
 
   Returns:
     The result of the last protocol.
 
   Raises:
-    UserError: a protocol that does not go with the data, or bad members.
+    UserError: a protocol that does not go with the data, bad members, or what
+      is saved cannot be written.
   """
   config = experiment.config
   if _is_cheap(config):
-    started = time.monotonic()
-    step = make_step(experiment)
-    result = evaluate(experiment, step, variables, shown(experiment))
-    result |= {
-      'passes': 1,
-      'images_per_second': result['count'] / (time.monotonic() - started),
-    }
-    _tell(experiment, result, [path], place)
+    result = _in_passing(experiment, variables, path, saving)
+    _tell(experiment, result, [path], place, saving)
     return result
   chosen = [
     protocols.create(config, name) for name in protocols.requested(config)
@@ -114,15 +121,39 @@ def by_protocols(
     for network in all_of_them:
       protocols.check_scales(protocol, network.image_size)
   for protocol in chosen:
+    if saving:
+      saving.start(protocol.name, experiment.eval_source, names)
     result = scoring.evaluate(
       all_of_them,
       protocol,
       experiment.eval_source,
       batch_size=config.eval.batch_size,
       threads=config.data.threads,
+      take=saving.take if saving else None,
     )
-    _tell(experiment, result, [n.path for n in all_of_them], place)
+    _tell(experiment, result, [n.path for n in all_of_them], place, saving)
   return result
+
+
+def _in_passing(experiment, variables, path, saving):
+  """Evaluates as training does, by the natural protocol."""
+  started = time.monotonic()
+  if saving is None:
+    step = make_step(experiment)
+    result = evaluate(experiment, step, variables, shown(experiment))
+  else:
+    config, source = experiment.config, experiment.eval_source
+    saving.start(
+      protocols.natural(config), source, experiment.train_source.class_names
+    )
+    also = predictions.of_logits(networks.scale_of(config, path))
+    step = predictions.Recorder(make_step(experiment, also), saving.take)
+    result = evaluate(experiment, step, variables, shown(experiment))
+    step.finish()
+  return result | {
+    'passes': 1,
+    'images_per_second': result['count'] / (time.monotonic() - started),
+  }
 
 
 def shown(experiment: Experiment) -> Callable[[Iterable], Iterator]:
@@ -138,25 +169,41 @@ def shown(experiment: Experiment) -> Callable[[Iterable], Iterator]:
   return watch
 
 
-def _tell(experiment, result, paths, place):
+def _tell(experiment, result, paths, place, saving):
   if jax.process_index() != 0:
     return
   who = paths[0]
   if len(paths) > 1:
     who = f'ensemble of {len(paths)} ({", ".join(paths)})'
   config = experiment.config
-  console.say(f'{who}: {exact.describe(config.data, result)}')
+  described = exact.describe(config.data, result)
+  console.say(f'{who}: {described}')
+  content = _content(config, result, paths)
   try:
-    said = f'written to {_write(config, result, paths, place)}'
+    said = f'written to {_write(config, content, place)}'
   except UserError as error:  # others' workdirs may be read-only
     said = f'not written: {error}'
   except OSError as error:
     said = f'not written: {one_line(error)}'
   console.say(said)
+  if saving:
+    title = described.partition(';')[0]  # without what it costs
+    console.say(saving.finish(content, f'{config.model.name}, {title}'))
 
 
-def _write(config, result, paths, place) -> pathlib.Path:
+def _content(config, result, paths):
+  return {
+    'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+    'networks': paths,
+    'result': result,
+    'config': workdir_lib.as_json(config),
+    'versions': workdir_lib.versions(),
+  }
+
+
+def _write(config, content, place) -> pathlib.Path:
   """Writes what `tools.results` reads: one file a network and protocol."""
+  result, paths = content['result'], content['networks']
   scales = '-'.join(map(str, result.get('scales', ())))
   number = f'ensemble{len(paths)}' if len(paths) > 1 else ''
   parts = (
@@ -168,13 +215,6 @@ def _write(config, result, paths, place) -> pathlib.Path:
     scales,
   )
   name = re.sub(r'[^\w.-]', '_', '.'.join(p for p in parts if p))
-  content = {
-    'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
-    'networks': paths,
-    'result': result,
-    'config': workdir_lib.as_json(config),
-    'versions': workdir_lib.versions(),
-  }
   directory = workdir_lib.open_directory(str(place / 'results'))
   file = directory / f'{name}.json'
   storage.write(file, json.dumps(content, indent=2) + '\n')

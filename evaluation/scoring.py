@@ -24,7 +24,7 @@ from data.arrays import check_labels
 from data.photos import Cropped
 from data.sources import Source
 from errors import UserError, one_line
-from evaluation import exact, protocols
+from evaluation import exact, predictions, protocols
 from evaluation.protocols import Protocol
 from recipe import losses
 from runtime.mesh import AXIS, batch_sharding
@@ -246,8 +246,17 @@ def evaluate(
   *,
   batch_size: int,
   threads: int = 0,
+  take: Callable[[predictions.Rows], None] | None = None,
 ) -> dict[str, Any]:
   """Evaluates a split: the mean of the probabilities of all networks.
+
+  Args:
+    networks: to run.
+    protocol: from `protocols.create`.
+    source: a split.
+    batch_size: as of `Scorer`.
+    threads: that read and decode ahead.
+    take: gets what is said of every image, in order, on all processes.
 
   Returns:
     As `exact.evaluate`; 'loss' is the cross-entropy of the mean. With
@@ -268,7 +277,10 @@ def evaluate(
       network, protocol, source, indices, batch_size=batch_size, threads=threads
     )
     sums += found
-  counts, loss = _count((sums / len(networks)).astype(np.float32), labels)
+  mean = (sums / len(networks)).astype(np.float32)
+  counts, loss = _count(mean, labels)
+  if take is not None:
+    take(predictions.gathered(mean, labels, len(source)))
   if processes > 1:
     counts = multihost_utils.process_allgather(counts).sum(0)
     loss = multihost_utils.process_allgather(np.float32(loss)).sum()

@@ -1,5 +1,6 @@
 """Each paper's update rule as an optax chain."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from errors import UserError, closest, select
+from recipe import freezing
 from recipe import sdlm as sdlm_lib
 from recipe.schedules import Rate
 
@@ -21,6 +23,8 @@ def momentum(
   bias_rate: float = 1.0,
   biases_fall: bool = True,
   max_filter_rms: float = 0.0,
+  frozen: Sequence[str] = (),
+  rates: Mapping[str, float] | None = None,
 ) -> optax.GradientTransformationExtraArgs:
   """Stochastic gradient descent with momentum and coupled weight decay.
 
@@ -39,10 +43,13 @@ def momentum(
       schedule does (AlexNet's source code).
     max_filter_rms: filters of convolutions are scaled down to this root mean
       square after a step (ZFNet, Section 3); 0 for none.
+    frozen: layers that do not learn: they are left out of all that comes here.
+    rates: times the rate for modules, by path: `recipe.freezing.factors`.
 
   Raises:
     UserError: unknown form, or unknown `decay_on`.
   """
+  del frozen
   masks = {'all': None, 'kernels': _kernels}
   if decay_on not in masks:
     raise UserError(
@@ -57,6 +64,8 @@ def momentum(
     )
   if bias_rate != 1:
     scale = optax.chain(scale, optax.masked(optax.scale(bias_rate), _biases))
+  if rates:
+    scale = optax.chain(scale, freezing.scale_by_module(rates))
   trace = optax.trace(momentum)
   forms = {'caffe': (decay, scale, trace), 'pytorch': (decay, trace, scale)}
   if momentum_form not in forms:

@@ -16,11 +16,9 @@ import time
 from typing import Any
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
 
 from errors import UserError
-from runtime import console, storage
+from runtime import console, distributed, storage
 
 try:
   import fcntl
@@ -33,10 +31,15 @@ _PATIENCE = 3  # renewals that may be missed
 
 
 class Claim:
-  """Holds a workdir from `take` to `release`."""
+  """Holds a directory from `take` to `release`.
 
-  def __init__(self, place: pathlib.Path):
-    self._file = place / NAME
+  Args:
+    place: the directory, which is there.
+    field: that named it.
+  """
+
+  def __init__(self, place: pathlib.Path, field: str = '--workdir'):
+    self._file, self._field = place / NAME, field
     self._lock: Any = None
     self._stop = threading.Event()
     self._renewing: threading.Thread | None = None
@@ -53,12 +56,9 @@ class Claim:
         self._take()
       except UserError as found:
         error = found
-    if jax.process_count() > 1:
-      failed = multihost_utils.process_allgather(np.array([error is not None]))
-      if failed.any() and error is None:
-        error = UserError(f'{self._file.parent} is in use: see process 0')
-    if error is not None:
-      raise error
+    distributed.raise_together(
+      error, f'{self._file.parent} is in use: see process 0'
+    )
 
   def release(self) -> None:
     """Gives the workdir back."""
@@ -133,8 +133,8 @@ class Claim:
 
   def _in_use(self, owner):
     return UserError(
-      f'--workdir {self._file.parent} is in use by {_who(owner)}: stop that '
-      'run, or choose another --workdir'
+      f'{self._field} {self._file.parent} is in use by {_who(owner)}: stop '
+      f'that run, or choose another {self._field}'
     )
 
 

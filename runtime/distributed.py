@@ -205,6 +205,24 @@ def check_same(
     _check_shared(place)
 
 
+def raise_together(error: UserError | None, of_others: str) -> None:
+  """Raises the error of process 0 on all; each would wait for it for ever.
+
+  Args:
+    error: of this process; None where all is well.
+    of_others: what is said by a process that has none of its own.
+
+  Raises:
+    UserError: there is one anywhere.
+  """
+  if jax.process_count() > 1:
+    failed = multihost_utils.process_allgather(np.array([error is not None]))
+    if failed.any() and error is None:
+      error = UserError(of_others)
+  if error is not None:
+    raise error
+
+
 def _digest(part):
   text = json.dumps(part, sort_keys=True, default=str)
   return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)

@@ -38,6 +38,8 @@ _OF_TRAINING = (
   'train.batch_size',
   # The velocity is of gradients, or of these times the rate.
   'optimizer.momentum_form',
+  # It has none for what is frozen.
+  'optimizer.frozen',
   # What the parameters were trained to see; evaluation takes the recorded.
   'data.mean',
   'data.std',

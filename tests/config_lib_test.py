@@ -9,6 +9,7 @@ from configs import arguments, catalogue, lenet5, resnet
 from configs.arguments import Argument
 from errors import UserError
 from experiment import create_experiment
+from recipe import durations
 
 KNOWN = {
   'variant': Argument(('a', 'b'), ''),
@@ -66,17 +67,17 @@ def test_default_is_the_paper():
 
 def test_durations():
   def examples(text):
-    return config_lib.duration(text, 'f').examples(epoch=1000, batch_size=10)
+    return durations.parse(text, 'f').examples(epoch=1000, batch_size=10)
 
   assert examples('2 epochs') == 2000
   assert examples('0.5 epoch') == 500
   assert examples('7 steps') == examples('7') == 70
   assert examples('60_000 examples') == 60000
-  d = config_lib.duration('1 epoch', 'f')
+  d = durations.parse('1 epoch', 'f')
   assert d.steps(epoch=1000, batch_size=64) == 16  # 15.6 rounded up
   for bad in ('', '0', '-1 epochs', 'epoch', '3 days', '1.2.3 steps'):
     with pytest.raises(UserError, match=r"eval.every '"):
-      config_lib.duration(bad, 'eval.every')
+      durations.parse(bad, 'eval.every')
 
 
 def test_steps_on_the_command_line_replace_the_files_epochs():
@@ -303,13 +304,14 @@ def test_every_number_has_a_range():
     'data.options.first', 'data.options.held_out',  # of the examples there are
     'schedule.every', 'schedule.warmup',  # durations
     'train.augment_options.components',  # directions: any numbers
+    *(f for f in found if f.startswith('optimizer.rates.')),  # optimizer.rates
   }  # fmt: skip
   assert found - elsewhere <= set(config_lib._RANGES)
 
 
 def test_endless_durations_are_refused():
   with pytest.raises(UserError, match=r"eval\.every '1e999"):
-    config_lib.duration('1e999 steps', 'eval.every')
+    durations.parse('1e999 steps', 'eval.every')
 
 
 def test_values_for_other_channels_are_refused():

@@ -17,11 +17,12 @@ from typing import Any
 import jax
 
 from configs import default
+from data import mean_image
 from errors import UserError
 from evaluation import networks
 from runtime import mesh, run_log, storage
 from runtime import workdir as workdir_lib
-from tools import usage
+from tools import record, usage
 from zoo import weights
 
 # Flags whose values are places on the machine of the run.
@@ -57,6 +58,7 @@ def read(workdir: str) -> dict[str, Any]:
     'metrics': [json.dumps(line) for line in lines],
     'evaluation': evaluations[-1],
     'start': json.loads(starts[-1]),
+    'mean_image': place / mean_image.NAME,
     'workdir': workdir,
   }
 
@@ -80,17 +82,16 @@ def publish(workdir: str, out: str) -> list[pathlib.Path]:
   folder.mkdir(parents=True)
   weights.save(str(file), network.variables)
   digest = hashlib.sha256(file.read_bytes()).hexdigest()
-  run['config']['data']['dir'] = ''
   contents = {
-    'config.json': json.dumps(run['config'], indent=2) + '\n',
-    'classes.json': json.dumps(run['classes'], indent=1) + '\n',
+    **record.contents(run['config'], *run['classes'].values()),
     'metrics.jsonl': '\n'.join(run['metrics']) + '\n',
     'sha256.txt': f'{digest}  {file.name}\n',
     'README.md': card(run, folder.name, digest, network),
   }
-  for name, text in contents.items():
-    (folder / name).write_text(text)
-  return [file, *(folder / name for name in contents)]
+  copy, size = run['mean_image'], run['config']['data']['image_size']
+  mean = mean_image.read(copy, size) if copy.exists() else None
+  record.write(folder, contents, mean)
+  return [file, *sorted(folder.iterdir())]
 
 
 def command(argv: list[str]) -> str:

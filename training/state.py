@@ -48,7 +48,7 @@ def _init(experiment: Experiment) -> TrainState:
     step=jnp.zeros((), jnp.int32),
     params=params,
     model_state=variables,
-    opt_state=experiment.optimizer.init(params),
+    opt_state=experiment.optimizer.init(experiment.learning.split(params)[0]),
     average=params if experiment.config.train.average else (),
   )
 

@@ -30,10 +30,11 @@ def recompute_statistics(
 
   As ResNet's authors did after training (KaimingHe/deep-residual-networks,
   "statistics computed on a sufficiently large training batch"), over the first
-  `batches_of` batches; 0 changes nothing. `watch` passes the batches on, and
-  may raise to stop.
+  `batches_of` batches; 0 changes nothing, and frozen layers keep theirs.
+  `watch` passes the batches on, and may raise to stop.
   """
-  config, count = experiment.config, batches_of(experiment)
+  config, learning = experiment.config, experiment.learning
+  count = batches_of(experiment)
   if not count or 'batch_stats' not in state.model_state:
     return state
 
@@ -41,16 +42,22 @@ def recompute_statistics(
   def of_batch(variables, batch, step):
     key = jax.random.fold_in(jax.random.key(config.seed), step)
     images = experiment.training_input(key, batch['image'])
-    nothing = jax.tree.map(jnp.zeros_like, variables['batch_stats'])
+    moving, fixed = learning.split(variables['batch_stats'])
+    nothing = jax.tree.map(jnp.zeros_like, moving)
     _, new = experiment.module.apply(
-      {**variables, 'batch_stats': nothing},
+      {
+        **variables,
+        **learning.marks,
+        'batch_stats': learning.join(nothing, fixed),
+      },
       images,
       train=True,
       rngs={'dropout': key},
       mutable=['batch_stats', 'aux_logits'],
     )
     # From zero, a moving average is its new part alone.
-    return jax.tree.map(lambda s: s / (1 - MOMENTUM), new['batch_stats'])
+    moved = learning.split(new['batch_stats'])[0]
+    return jax.tree.map(lambda s: s / (1 - MOMENTUM), moved)
 
   batches = input_pipeline.train_batches(
     experiment.train_source,
@@ -61,8 +68,10 @@ def recompute_statistics(
     sharding=experiment.batch_sharding,
     threads=config.data.threads,
   )
-  total = jax.tree.map(jnp.zeros_like, state.model_state['batch_stats'])
+  moving, fixed = learning.split(state.model_state['batch_stats'])
+  total = jax.tree.map(jnp.zeros_like, moving)
   for step, batch in enumerate(watch(batches)):
     new = of_batch(state.variables, batch, step)
     total = jax.tree.map(lambda t, n: t + n / count, total, new)
-  return state._replace(model_state={**state.model_state, 'batch_stats': total})
+  new = learning.join(total, fixed)
+  return state._replace(model_state={**state.model_state, 'batch_stats': new})

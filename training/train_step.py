@@ -25,7 +25,7 @@ def make_train_step(
   state is donated. Metrics are scalars: 'loss' and 'top1_error' of the batch
   before the update, and 'learning_rate'.
   """
-  train = experiment.config.train
+  train, learning = experiment.config.train, experiment.learning
   gradient = jax.grad(_make_objective(experiment), has_aux=True)
 
   def step(state, batch):
@@ -34,17 +34,27 @@ def make_train_step(
       jax.random.fold_in(key, state.step)
     )
     images = experiment.training_input(augment_key, batch['image'])
+    params, fixed = learning.split(state.params)
     grads, model_state, metrics = _accumulate(
-      gradient, state, images, batch['label'], dropout_key, train.microbatch
+      functools.partial(gradient, fixed=fixed),
+      (params, state.model_state),
+      images,
+      batch['label'],
+      dropout_key,
+      train.microbatch,
     )
     updates, opt_state = experiment.optimizer.update(
-      grads, state.opt_state, state.params, train_error=metrics['top1_error']
+      grads, state.opt_state, params, train_error=metrics['top1_error']
     )
     metrics['learning_rate'] = experiment.rate.by_step(
       state.step
     ) * schedules.feedback_scale(opt_state)
-    params = optax.apply_updates(state.params, updates)
-    average = _averaged(state.average, params, train.average)
+    params = optax.apply_updates(params, updates)
+    average = learning.split(state.average)[0] if state.average else ()
+    average = _averaged(average, params, train.average)
+    if average:  # what is frozen is its own average, to the bit
+      average = learning.join(average, fixed)
+    params = learning.join(params, fixed)
     return (
       TrainState(state.step + 1, params, model_state, opt_state, average),
       metrics,
@@ -69,13 +79,15 @@ def make_train_step(
 def _make_objective(experiment):
   """Returns the loss with those of auxiliary heads; state and metrics beside.
 
-  (params, model_state, images, labels, dropout_key) -> (scalar, (model_state,
-  metrics)).
+  (params, model_state, images, labels, dropout_key, fixed) -> (scalar,
+  (model_state, metrics)); `fixed` are the parameters that do not learn.
   """
+  learning = experiment.learning
 
-  def objective(params, model_state, images, labels, dropout_key):
+  def objective(params, model_state, images, labels, dropout_key, fixed):
+    params = learning.join(params, fixed)
     logits, new_state = experiment.module.apply(
-      {'params': params, **model_state},
+      {'params': params, **model_state, **learning.marks},
       images,
       train=True,
       rngs={'dropout': dropout_key},
@@ -103,16 +115,17 @@ def _averaged(average, params, keep):
   return jax.tree.map(lambda a, p: keep * a + (1 - keep) * p, average, params)
 
 
-def _accumulate(gradient, state, images, labels, key, parts):
+def _accumulate(gradient, variables, images, labels, key, parts):
   """Means of gradient, new model state and metrics over parts of the batch.
 
   Part i holds rows i, i + parts, ...: a share of every device's rows, so that
   no image moves between devices. Parts run one after the other: the point is
   the memory of one part.
   """
+  params, model_state = variables
   if parts == 1:
     grads, (model_state, metrics) = gradient(
-      state.params, state.model_state, images, labels, key
+      params, model_state, images, labels, key
     )
     return grads, model_state, metrics
 
@@ -123,16 +136,16 @@ def _accumulate(gradient, state, images, labels, key, parts):
     grads, model_state, metrics = carry
     images, labels, number = part
     new_grads, (model_state, new_metrics) = gradient(
-      state.params, model_state, images, labels, jax.random.fold_in(key, number)
+      params, model_state, images, labels, jax.random.fold_in(key, number)
     )
     add = functools.partial(jax.tree.map, jnp.add)
     return (add(grads, new_grads), model_state, add(metrics, new_metrics)), None
 
-  zeros = jax.tree.map(jnp.zeros_like, state.params)
+  zeros = jax.tree.map(jnp.zeros_like, params)
   metrics = {'loss': jnp.zeros(()), 'top1_error': jnp.zeros(())}
   (grads, model_state, metrics), _ = jax.lax.scan(
     body,
-    (zeros, state.model_state, metrics),
+    (zeros, model_state, metrics),
     (split(images), split(labels), jnp.arange(parts)),
   )
   grads, metrics = jax.tree.map(lambda x: x / parts, (grads, metrics))

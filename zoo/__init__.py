@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
@@ -170,6 +171,40 @@ def create(
   if num_classes < 1:
     raise ValueError(f'num_classes is {num_classes}: at least 1')
   return _find(name).create(num_classes=num_classes, dtype=dtype, **overrides)
+
+
+def classifier(name: str, **fields) -> tuple[str, ...]:
+  """Returns the layers that are another thing for other classes.
+
+  The paths of those whose parameters are as many as the classes: the last one,
+  and those of auxiliary heads. Of a network with a fixed number of classes, as
+  lenet5 with its codes, the last one that has parameters.
+
+  Args:
+    name: of the zoo.
+    **fields: as `create` takes them, but for the number of classes.
+  """
+  image = jax.ShapeDtypeStruct((1, *image_shape(name)), jnp.float32)
+
+  def shapes(num_classes):
+    network = create(name, num_classes=num_classes, **fields)
+    return jax.eval_shape(network.init, jax.random.key(0), image)['params']
+
+  try:
+    two, three = shapes(2), shapes(3)
+  except ValueError:
+    network = _find(name).create()
+    params = jax.eval_shape(network.init, jax.random.key(0), image)['params']
+    layers = layer_shapes(network, image_shape(name))
+    return ([layer for layer in layers if layer in params][-1],)
+  paths = jax.tree_util.tree_leaves_with_path(two)
+  others = jax.tree.leaves(three)
+  found = (
+    '/'.join(key.key for key in path[:-1])
+    for (path, leaf), other in zip(paths, others)
+    if leaf.shape != other.shape
+  )
+  return tuple(dict.fromkeys(found))
 
 
 def _find(name) -> Network:

@@ -7,6 +7,10 @@ from jax import lax
 from jax.typing import DTypeLike
 
 MOMENTUM = 0.9  # weight of the old running statistics
+# A variable 'statistics' of this collection, whatever its value, makes a layer
+# do in training what it does in evaluation. For some layers of a network only:
+# `mutable` of `apply` is for all, and `train` too.
+FROZEN = 'frozen'
 
 
 class BatchNorm(nn.Module):
@@ -15,7 +19,8 @@ class BatchNorm(nn.Module):
   Statistics in training are those of `group` images at a time, however many
   devices hold the batch: the recipe does not depend on the hardware, and no
   device waits for another. Statistics are float32; the running ones are means
-  over the groups, with the biased variance.
+  over the groups, with the biased variance. See `FROZEN` for layers whose
+  statistics stay.
 
   Args:
     group: images; a batch that is smaller is one group.
@@ -37,7 +42,7 @@ class BatchNorm(nn.Module):
     var = self.variable('batch_stats', 'var', jnp.ones, shape, jnp.float32)
     scale = self.param('scale', nn.initializers.ones, shape, jnp.float32)
     offset = self.param('bias', nn.initializers.zeros, shape, jnp.float32)
-    if not train:
+    if not train or self.has_variable(FROZEN, 'statistics'):
       factor = scale * lax.rsqrt(var.value + self.epsilon)
       return (x * factor + (offset - mean.value * factor)).astype(self.dtype)
     group = min(self.group, x.shape[0])

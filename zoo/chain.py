@@ -84,6 +84,9 @@ class Chain(nn.Module):
     dtype: of the computation.
     width: scales the channels of all layers but the last.
     dropout: fraction dropped at each DROPOUT.
+    until: the last layer before the classifier, to see what the features of a
+      layer are worth (ZFNet, Table 7); the classifier then sees all of its map.
+      '': of the whole network.
   """
 
   rows: tuple[Row, ...]
@@ -92,14 +95,19 @@ class Chain(nn.Module):
   dtype: DTypeLike = jnp.float32
   width: float = 1.0
   dropout: float = 0.5
+  until: str = ''
 
   @nn.compact
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
     """See the class."""
     layers.check_size(images, self.smallest)
     x = images.astype(self.dtype)
-    name = ''
-    for row, after in zip(self.rows, (*self.rows[1:], '')):
+    name, rows = '', self.rows
+    if self.until:
+      rows = _cut(rows, self.until)
+    for row, after in zip(rows, (*rows[1:], '')):
+      if isinstance(row, Conv) and not row.size:
+        row = row._replace(size=x.shape[1])
       if row == RELU:
         x = nn.relu(x)
       elif row == DROPOUT:
@@ -130,3 +138,16 @@ class Chain(nn.Module):
       SameMapNorm: layers.SameMapNorm,
     }[type(row)]
     return kind(**row._asdict())
+
+
+def _cut(rows, until):
+  """Returns the rows to a layer, and the classifier over all of its map."""
+  classifier = max(i for i, r in enumerate(rows) if isinstance(r, Conv))
+  layers_of = [getattr(row, 'name', '') for row in rows[:classifier]]
+  if until not in layers_of:
+    known = ', '.join(filter(None, layers_of))
+    raise ValueError(f"until '{until}' is no layer before the last: {known}")
+  end = layers_of.index(until) + 1
+  end += rows[end] == RELU
+  # Without padding, as the last one of every network has it.
+  return (*rows[:end], rows[classifier]._replace(size=0, padding=pad(0)))

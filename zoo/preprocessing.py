@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 # No tuple: `jax.jit` keeps weak references to what it compiles, and hashes it.
@@ -21,7 +22,9 @@ class Preprocessing:
 
   Args:
     image_size: side of the images that the network was trained on.
-    mean: of R, G, B, or one value; None where it is not known.
+    mean: of R, G, B, or one value; or of each pixel, [image_size, image_size,
+      C], of which images of another size take the means of channels. None where
+      it is not known.
     std: as `mean`.
     order: of the channels that the network takes: 'rgb', 'bgr'.
     unknown: why it is not known; a call raises ValueError with it.
@@ -39,8 +42,13 @@ class Preprocessing:
       raise ValueError(self.unknown)
     if max(images.shape[1:3]) < self.image_size:
       images = pad_to(images, self.image_size)
-    images = standardize(images, self.mean, self.std)
+    images = standardize(images, self._mean_of(images.shape), self.std)
     return images[..., ::-1] if self.order == 'bgr' else images
+
+  def _mean_of(self, shape):
+    if np.ndim(self.mean) < 3 or np.shape(self.mean) == shape[1:]:
+      return self.mean
+    return self.mean.mean((0, 1), dtype=np.float64)
 
 
 def pad_to(images: jax.Array, size: int) -> jax.Array:

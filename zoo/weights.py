@@ -14,7 +14,8 @@ another shape.
     torchvision, timm, and training in           alexnet_owt, vgg_a/b/d/e,
     PyTorch with their networks (.pth and the    resnet18/34/50/101/152_v1_5
     like, .safetensors): `zoo.torch_files`
-    `save` (.npz)                                all
+    `save` (.npz), `weight_files.save`           all
+    (.safetensors)
 
 A hub id such as 'timm/vgg16.tv_in1k' is fetched where there is a network.
 
@@ -26,6 +27,7 @@ Other people's weights want their own preprocessing, on pixels of 0 to 255:
     of PyTorch, .safetensors    R, G, B; divided by 255, minus ImageNet's mean,
                                 divided by its standard deviation
     .npz                        as the config says
+    of `weight_files.save`      as its header says
 
 That of the zoo's ResNet-50 is Caffe's by its form; its authors do not say.
 """
@@ -33,15 +35,16 @@ That of the zoo's ResNet-50 is Caffe's by its form; its authors do not say.
 import pathlib
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
 import zoo
-from zoo import torch_files, weight_names
+from zoo import torch_files, weight_files, weight_names
 from zoo.torch_files import Arrays
 
 _Found = tuple[Arrays, list[str]]  # and what a person should know of it
@@ -53,6 +56,36 @@ _TORCH = ('.pth', '.pt', '.tar', '.bin', '.ckpt')
 
 class WeightsError(ValueError):
   """A file that cannot be read, or does not fit; one line."""
+
+
+class File(NamedTuple):
+  """A file of weights that was read, for a network."""
+
+  name: str  # of the network
+  path: str
+  arrays: Arrays  # by their names there
+  rule: weight_names.Rule
+
+  def variables(
+    self, without: Iterable[str] = (), **options: Any
+  ) -> dict[str, Any]:
+    """Returns the variables of the network.
+
+    Args:
+      without: modules by path, as 'fc8' or 'conv2_1/a', that are left out and
+        compared with nothing; nor is what the file has beyond the others.
+      **options: of the network; `num_classes` is 1000 by default.
+
+    Raises:
+      WeightsError: the first array that is missing, left over or of another
+        shape, with both shapes.
+    """
+    return _convert(self, frozenset(without), options)
+
+  def num_classes(self, classifier: str) -> int | None:
+    """Returns how many classes a layer of the file knows; None: not there."""
+    bias = self.arrays.get(self.rule(('params', classifier, 'bias')))
+    return None if bias is None else bias.size
 
 
 class Origin(NamedTuple):
@@ -70,8 +103,19 @@ _TORCHVISION = Origin(
 
 
 def origin(name: str, path: str) -> Origin | None:
-  """Returns how published weights want their images; None: not known."""
+  """Returns how published weights want their images; None: not known.
+
+  Raises:
+    WeightsError: with a mean image, which a file of weights does not hold.
+  """
   suffix = pathlib.Path(path).suffix
+  if ours := weight_files.header(path):
+    if ours['mean_image']:
+      raise WeightsError(
+        f'{path}: its mean image is not beside it: {ours["mean_image"]} of the '
+        'folder that was written with it'
+      )
+    return Origin(ours['order'], tuple(ours['mean']), tuple(ours['std']))
   if suffix in (*_TORCH, '.safetensors'):
     return _TORCHVISION
   if suffix != '.onnx':
@@ -99,8 +143,22 @@ def load(
     **options: of the network; `num_classes` is 1000 by default.
 
   Raises:
-    WeightsError: unreadable or of an unknown kind; or the first array that is
-      missing, left over or of another shape, with both shapes.
+    WeightsError: as `read` and `File.variables`.
+    ValueError: unknown name or option.
+  """
+  return read(name, path, say, **options).variables(**options)
+
+
+def read(
+  name: str,
+  path: str,
+  say: Callable[[str], None] = lambda text: None,
+  **options: Any,
+) -> File:
+  """Returns the arrays of a file; the arguments are those of `load`.
+
+  Raises:
+    WeightsError: unreadable or of an unknown kind, or of another network.
     ValueError: unknown name or option.
   """
   try:
@@ -138,13 +196,14 @@ def load(
       f"{path} was trained with Caffe's response normalisation: its network is "
       f'bvlc_googlenet, not {name}'
     )
-  variables = _convert(name, path, arrays, rule(name), options)
+  if any(k.startswith('params/') for k in arrays):
+    rule = weight_names.own
   kinds = {str(v.dtype) for v in arrays.values()} - {'float32'}
   if kinds:
     notes = [*notes, f'{" and ".join(sorted(kinds))} as float32']
   if notes:
     say(f'{path}: {"; ".join(notes)}')
-  return variables
+  return File(name, path, arrays, rule(name))
 
 
 def _target(name, options) -> dict[str, Any]:
@@ -184,13 +243,17 @@ def _joined(keys) -> str:
   return '/'.join(key.key for key in keys)
 
 
-def _convert(name, path, arrays, source_name, options):
-  target = _target(name, options)
-  if 'googlenet' in name:  # published files have the main path only
+def _convert(file, without, options):
+  name, path, source_name = file.name, file.path, file.rule
+  arrays, target = dict(file.arrays), _target(name, options)
+  # Published files have the main path only.
+  if 'googlenet' in name and not any('params/aux' in k for k in arrays):
     target['params'] = {
       k: v for k, v in target['params'].items() if not k.startswith('aux')
     }
-  arrays = dict(arrays)
+  target, left_out = _parted(target, without)
+  for ours in left_out:
+    arrays.pop(source_name(ours), None)
 
   def fill(keys, leaf):
     ours = tuple(key.key for key in keys)
@@ -213,13 +276,24 @@ def _convert(name, path, arrays, source_name, options):
     return jnp.asarray(value, leaf.dtype)
 
   result = jax.tree_util.tree_map_with_path(fill, target)
-  if arrays:
+  if arrays and not without:  # a part is not compared with the whole
     first, value = next(iter(arrays.items()))
     raise WeightsError(
       f'{path} does not fit {name}: it has {first} {value.shape} too, which is '
       'nothing there'
     )
   return result
+
+
+def _parted(target, without):
+  """Returns variables without those of some modules, and the others' paths."""
+  if not without:
+    return target, []
+  flat = traverse_util.flatten_dict(target)
+  left_out = [p for p in flat if '/'.join(p[1:-1]) in without]
+  for ours in left_out:
+    del flat[ours]
+  return traverse_util.unflatten_dict(flat), left_out
 
 
 def _as_kernel(value, shape):
@@ -255,7 +329,10 @@ def _read_torch(file) -> _Found:
 def _read_safetensors(file) -> _Found:
   from safetensors.numpy import load_file  # noqa: PLC0415
 
-  arrays, notes = torch_files.weights_of(load_file(str(file)))
+  arrays = load_file(str(file))
+  if any(k.startswith('params/') for k in arrays):
+    return _turned(arrays), []
+  arrays, notes = torch_files.weights_of(arrays)
   return _as_torchvision(arrays), notes
 
 
@@ -278,11 +355,14 @@ def _read_npz(file) -> _Found:
   if not zipfile.is_zipfile(file):
     raise ValueError('not an .npz archive')
   with np.load(file, allow_pickle=False) as content:
-    # Their kernels are ours: turned round here, since `_as_kernel` turns back.
-    return {
-      k: v.transpose(3, 2, 0, 1) if v.ndim == 4 else v
-      for k, v in content.items()
-    }, []
+    return _turned(content), []
+
+
+def _turned(arrays):
+  """Turns kernels of ours round, since `_as_kernel` turns them back."""
+  return {
+    k: v.transpose(3, 2, 0, 1) if v.ndim == 4 else v for k, v in arrays.items()
+  }
 
 
 _READERS = {

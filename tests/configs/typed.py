@@ -5,7 +5,8 @@ In brackets a section of the paper. 'ours': the paper and its code are silent.
 
 # configs/default.py: what holds where a paper's table says nothing else.
 DEFAULTS = {
-  'seed': 0, 'init_from': '', 'init_layers': (), 'init_required': '',
+  'seed': 0, 'init_from': '', 'init_layers': (), 'init_head': 'same',
+  'init_required': '',
   'data.name': '', 'data.dir': '', 'data.options': {},
   'data.geometry.name': 'none', 'data.eval_geometry.name': 'none',
   'data.on_error': 'stop', 'data.max_errors': 100, 'data.threads': -1,
@@ -14,7 +15,8 @@ DEFAULTS = {
   'model.name': '', 'model.dtype': 'float32',
   'loss.name': 'softmax',
   'train.batch_size': 0, 'train.microbatch': 1, 'train.steps': None,
-  'train.epochs': None, 'train.log_every': 100, 'train.steps_per_call': 1,
+  'train.epochs': None, 'train.min_steps': 0, 'train.log_every': 100,
+  'train.steps_per_call': 1,
   'train.stop_if_diverged': False,
   'train.aux_weight': 0.3,  # GoogLeNet [5]
   'train.average': 0.0, 'train.statistics_batches': 0,
@@ -22,9 +24,11 @@ DEFAULTS = {
   'optimizer.name': 'momentum', 'optimizer.learning_rate': 0.0,
   'optimizer.momentum': 0.9,  # AlexNet [5] and all after it
   'optimizer.momentum_form': 'caffe', 'optimizer.weight_decay': 0.0,
+  'optimizer.frozen': (), 'optimizer.rates': {},
   'schedule.name': 'step', 'schedule.boundaries': (), 'schedule.factors': (),
   'eval.every': '1 epoch', 'eval.batch_size': 1000, 'eval.protocol': '',
   'eval.corners': 'square', 'eval.scales': (), 'eval.members': '',
+  'eval.save': '',
   'checkpoint.every': '1 epoch', 'checkpoint.keep': 2,
   'checkpoint.keep_best': 1,
 }  # fmt: skip
@@ -104,7 +108,7 @@ PAPERS = {
     'data.geometry.shorter_side': 256,
     'data.geometry.resize': 'area',  # cuda-convnet2, make-data
     'data.eval_geometry.resize': 'area',
-    'model.dropout': 0.5,  # [4.2]
+    'model.until': '', 'model.dropout': 0.5,  # [4.2]
     'model.head': 'fc', 'model.initializer': 'paper',
     'train.batch_size': 128, 'train.epochs': 90.0,  # [5]
     'optimizer.learning_rate': 0.01, 'optimizer.weight_decay': 5e-4,  # [5]
@@ -115,7 +119,8 @@ PAPERS = {
     'data.geometry.name': 'random_crop',  # [3], as AlexNet's
     'data.geometry.shorter_side': 256, 'data.geometry.resize': 'area',
     'data.eval_geometry.resize': 'area',
-    'model.dropout': 0.5, 'train.batch_size': 128, 'train.epochs': 70.0,  # [3]
+    'model.until': '', 'model.dropout': 0.5,
+    'train.batch_size': 128, 'train.epochs': 70.0,  # [3]
     'optimizer.learning_rate': 0.01, 'optimizer.max_filter_rms': 0.1,  # [3]
     'optimizer.weight_decay': 5e-4,  # AlexNet's
     'train.augment': 'flip',
@@ -126,7 +131,8 @@ PAPERS = {
     'data.geometry.name': 'scale_jitter',  # [3.1]
     'data.geometry.smallest': 256, 'data.geometry.largest': 256,
     'data.eval_geometry.resize': 'bilinear',
-    'model.dropout': 0.5, 'model.head': 'fc', 'model.initializer': 'caffe',
+    'model.until': '', 'model.dropout': 0.5, 'model.head': 'fc',
+    'model.initializer': 'caffe',
     'train.batch_size': 256,  # [3.1]
     'train.epochs': 73.93,  # [3.1]: 370,000 iterations
     'optimizer.learning_rate': 0.01, 'optimizer.weight_decay': 5e-4,  # [3.1]
@@ -204,6 +210,7 @@ SDLM = {  # LeNet-5 [III-B, Appendix C]
   'optimizer.name': 'sdlm', 'optimizer.learning_rate': 5e-4,
   'optimizer.mu': 0.02, 'optimizer.samples': 500,
   'optimizer.curvature': 'penalty', 'optimizer.momentum': None,
+  'optimizer.frozen': None, 'optimizer.rates': None,
   'optimizer.momentum_form': None, 'optimizer.weight_decay': None,
   'train.batch_size': 1, 'train.log_every': 10_000, 'train.steps_per_call': 50,
   'schedule.boundaries': ('2 epochs', '5 epochs', '8 epochs', '12 epochs'),

@@ -12,11 +12,11 @@ from conftest import make_config
 
 import train_lib
 import zoo
-from configs import vgg
+from configs import recorded, vgg
 from data import mean_image, preprocess
 from errors import UserError
 from evaluation import inference, networks, protocols
-from tools import export
+from tools import export, export_weights
 
 
 def image_of(seed, channels=1):
@@ -174,6 +174,28 @@ def test_predictions_members_and_exports_take_it(run, moved):
   )
   loaded = jax.export.deserialize(export.serialize(model, (28, 28, 1)))
   np.testing.assert_allclose(loaded.call(images), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', ['npz', 'safetensors'])
+def test_a_file_made_of_a_run_brings_it(run, tmp_path, kind):
+  workdir, _ = run
+  files = [photographs.jpeg(0)]
+  expected, model = predicted(config_of(''), workdir, files)
+  given = networks.as_trained(config_of(''), str(workdir))
+  file = tmp_path / f'a.{kind}'
+  export_weights.write(given, model, file, str(workdir))
+  config = recorded.read(str(tmp_path / 'a' / 'config.json'))
+  assert config.data.mean_image == ''
+  for start in (config, config_of('')):
+    start.init_from = str(file)
+    found, _ = predicted(start, '', files)
+    np.testing.assert_array_equal(found, expected)
+  (tmp_path / 'a' / 'mean_image.npy').rename(tmp_path / 'gone')
+  if kind == 'safetensors':
+    (tmp_path / 'a' / 'config.json').unlink()
+    with pytest.raises(UserError, match='mean image is not beside it'):
+      predicted(config_of('', init_from=str(file)), '', files)
 
 
 @pytest.mark.slow

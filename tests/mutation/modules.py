@@ -65,6 +65,9 @@ MODULES = {
     'runtime/topology'
   ),
   'evaluation/exact.py': _tests('evaluation/exact trainer'),
+  'evaluation/predictions.py': _tests(
+    'evaluation/predictions evaluation/saving'
+  ),
   'evaluation/protocols.py': _tests('evaluation/protocols evaluation/networks'),
   'evaluation/scoring.py': _tests('evaluation/protocols evaluation/networks'),
   'runtime/checkpoints.py': _tests(

@@ -25,6 +25,7 @@ from preemption_test import StopAt
 
 import train_lib
 from errors import UserError
+from evaluation.saving import FILES
 from experiment import create_experiment
 from runtime import checkpoints, claim, storage
 from runtime.preemption import PreemptedError
@@ -120,6 +121,17 @@ def test_a_run_is_that_of_a_disk(place, whole, tmp_path):
     (place / 'results' / 'lenet5.mnist5k.single.json').read_text()
   )
   assert written['result']['wrong'] == result['wrong']
+
+  saving = config(eval__save=f'{place}/saved')
+  train_lib.evaluate_only(saving, str(place))
+  there = {p.name: p.read_bytes() for p in (place / 'saved').iterdir()}
+  assert there.keys() == set(FILES)
+  wrong = json.loads(there['result.json'])['result']['wrong']
+  assert wrong == result['wrong']
+  assert there['predictions.csv'].count(b'\n') == 1001
+  (place / 'saved' / 'result.json').unlink()
+  with pytest.raises(UserError, match=r'predictions.csv is there, and is not'):
+    train_lib.evaluate_only(saving, str(place))
 
   other = tmp_path / 'other'
   start = make_config(train__steps=4, init_from=str(place))

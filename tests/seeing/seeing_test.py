@@ -9,8 +9,17 @@ from conftest import random_variables
 
 import zoo
 from data import preprocess, sources
+from evaluation.predictions import Mistake
 from evaluation.scoring import Network
-from seeing import answers, changes, maps, mistakes, rejection
+from seeing import (
+  answers,
+  changes,
+  confusion,
+  drawing,
+  maps,
+  mistakes,
+  rejection,
+)
 
 LOGITS = np.random.default_rng(0).normal(size=(200, 4)).astype('f')
 LABELS = np.random.default_rng(1).integers(0, 4, 200)
@@ -146,3 +155,59 @@ def test_a_mosaic_has_every_map_in_its_place():
   np.testing.assert_array_equal(
     maps.mosaic(units), units.reshape(12, 7)
   )  # as the codes of Figure 3
+
+
+def confusions_of(classes):
+  rng = np.random.default_rng(0)
+  counts = rng.poisson(0.4, (classes, classes)).astype(np.int32)
+  np.fill_diagonal(counts, rng.integers(50, 99, classes))
+  return counts
+
+
+def test_the_commonest_confusions_are_listed_first():
+  counts = confusions_of(12)
+  counts[3] = 0  # a class without images
+  found = confusion.commonest(counts, 20)
+  others = [
+    (-counts[t, a], t, a) for t in range(12) for a in range(12) if t != a
+  ]
+  assert [(-c.times, c.truth, c.answer) for c in found] == sorted(others)[:20]
+  assert all(c.images == counts[c.truth].sum() for c in found)
+  assert confusion.commonest(np.eye(3, dtype=np.int32), 9) == []
+
+
+@pytest.mark.parametrize('classes', [10, 100, 1000])
+def test_a_confusion_matrix_is_readable(classes):
+  """Counts in the cells, then names of all classes, then of some of them."""
+  counts = confusions_of(classes)
+  names = [f'class {i} $^$' for i in range(classes)]
+  figure = drawing.confusion(counts, names, 'title $^$', ['a → b: 1 of $^$'])
+  axes, *_ = figure.axes
+  written = {t.get_text() for t in axes.texts}
+  assert written == (
+    {str(c) for c in counts.ravel() if c} if classes == 10 else set()
+  )
+  step = 20 if classes == 1000 else 1
+  for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+    shown = [t.get_text().replace('\\', '') for t in ticks]
+    assert shown == names[::step]
+    size = ticks[0].get_fontsize()
+    span = figure.get_size_inches()[0] * 72 / len(shown)
+    assert 6 <= size < span
+  drawn = axes.collections if classes == 1000 else axes.images
+  number = sum(np.isfinite(d.get_array().filled(np.nan)).sum() for d in drawn)
+  assert number == np.count_nonzero(counts)
+  if classes == 1000:  # a cell by itself is a third of this
+    assert axes.collections[0].get_sizes() >= 2**2
+  figure.draw_without_rendering()  # dollars are no formulas
+
+
+def test_long_names_are_cut_and_short_ones_are_not():
+  assert drawing.shortened('tench', 5) == 'tench'
+  assert drawing.shortened('goldfish', 5) == 'gold…'
+  names = ['a' * 40, 'b' * 40, 'c']
+  lines = confusion._title(Mistake(7, 0, 1, 0.987), names, 1.0).split('\n')
+  assert len(lines) == 3
+  assert max(map(len, lines)) <= drawing.letters(1.0) == 15
+  assert lines[2] == '98.7%, no. 7'
+  assert confusion._title(Mistake(7, 2, 2, 1), names, 1.0).startswith('c → c\n')

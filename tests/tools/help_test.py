@@ -10,12 +10,16 @@ import pytest
 from conftest import ROOT
 
 OPTIONAL = (
-  'PIL', 'gcsfs', 'huggingface_hub', 'libtpu', 'matplotlib', 'mlxtend', 'onnx',
-  'onnxruntime', 'safetensors', 'sklearn', 'tensorboard', 'tensorflow',
-  'tensorflow_datasets', 'torch', 'torchvision',
+  'PIL', 'gcsfs', 'huggingface_hub', 'jax2onnx', 'libtpu', 'matplotlib',
+  'mlxtend', 'onnx', 'onnxruntime', 'safetensors', 'sklearn', 'tensorboard',
+  'tensorflow', 'tensorflow_datasets', 'torch', 'torchvision',
 )  # fmt: skip
 # Commands that need a package, and what their error says to install.
 NEEDY = {
+  f'tools.export --config={ROOT}/configs/lenet5.py --out=a.onnx': 'jax2onnx',
+  f'tools.export --config={ROOT}/configs/lenet5.py --out=a.safetensors': (
+    'safetensors'
+  ),
   'tools.overview --chart=chart.png': 'matplotlib',
   'tools.plot_runs --out=curves.png run': 'matplotlib',
   'tools.prepare_imagenet --out=out --train_dir=train': (

@@ -34,8 +34,8 @@ def test_some_layers_come_from_a_checkpoint(finished):
   for name, layer in state.params.items():
     origin = source if name in ('C1', 'F6') else fresh.params
     jax.tree.map(np.testing.assert_array_equal, layer, origin[name])
-  config.init_layers = ('c9',)
-  with pytest.raises(UserError, match="no layer 'c9', but C1"):
+  config.init_layers = ('pool9',)
+  with pytest.raises(UserError, match=r"no layer 'pool9'\. Known: C1, C3"):
     warm_start.start_from(experiment, fresh)
 
 

@@ -3,16 +3,22 @@
 Left out of requirements-dev.txt for its size; skipped where it is absent.
 """
 
+import os
+
 import jax
 import numpy as np
 import pytest
+from conftest import random_variables
+from safetensors import safe_open
 
 import zoo
-from zoo import weights
+from zoo import weight_files, weights
 
 WAY = 'pip install torchvision'
 torch = pytest.importorskip('torch', reason=WAY)
 torchvision = pytest.importorskip('torchvision', reason=WAY)
+
+from safetensors.torch import load_file
 
 pytestmark = pytest.mark.slow
 
@@ -114,3 +120,28 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path):
   torch.save({'conv1.weight': Trap()}, tmp_path / 'trap.pth')
   with pytest.raises(weights.WeightsError, match='cannot be read'):
     weights.load('resnet50_v1_5', str(tmp_path / 'trap.pth'))
+
+
+@pytest.mark.parametrize('theirs', NETWORKS)
+def test_what_is_written_is_their_state_dict(theirs, tmp_path):
+  name, _ = NETWORKS[theirs]
+  large = theirs in ('vgg13', 'vgg16', 'vgg19', 'resnet101', 'resnet152')
+  if large and 'DEEP' not in os.environ:
+    pytest.skip('large: run with DEEP=1 in the environment')
+  network = zoo.create(name, num_classes=7)
+  variables = random_variables(network, zoo.image_shape(name))
+  file = tmp_path / 'model.safetensors'
+  weight_files.save(str(file), name, variables, {})
+  state = load_file(file)
+  model = torchvision.models.get_model(theirs, num_classes=7).eval()
+  dtypes = {k: v.dtype for k, v in model.state_dict().items()}
+  assert {k: v.dtype for k, v in state.items()} == dtypes
+  model.load_state_dict(state, strict=True)
+  with safe_open(file, 'pt') as opened:
+    assert opened.metadata()['names'] == f'torchvision.models.{theirs}'
+  images = np.random.default_rng(0).normal(size=(2, 224, 224, 3)).astype('f')
+  with torch.no_grad():
+    found = model(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
+  expected = jax.jit(network.apply)(variables, images)
+  off = np.abs(found.numpy() - expected).max() / np.abs(expected).max()
+  assert off < 1e-5
