@@ -10,7 +10,7 @@ import photographs
 import pytest
 from absl import flags
 from absl.testing import flagsaver
-from conftest import ROOT
+from conftest import ROOT, run_main
 
 import experiment
 import zoo
@@ -271,6 +271,26 @@ def test_a_run_may_look_at_other_data_but_with_no_other_network(
   config['data.image_size'] = 36
   with pytest.raises(UserError, match=r'another run \(data\.image_size: 32 th'):
     call(config=config, workdir=str(workdir), **known)
+
+
+@pytest.mark.slow
+def test_a_run_that_started_from_others_is_what_is_looked_at(
+  finished, tmp_path
+):
+  """By the tools, and by --mode=eval, where no --config is given."""
+  workdir, out = tmp_path / 'run', tmp_path / 'a.npz'
+  shutil.copytree(finished[0], workdir)
+  record = workdir / 'config.json'
+  config = {**json.loads(record.read_text()), 'init_from': 'gone.npz'}
+  record.write_text(json.dumps(config))
+  done = forking.run(
+    'tools.features', f'--workdir={workdir}', '--layer=F6', '--split=test',
+    f'--out={out}',
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.startswith(f'lenet5 of {workdir}, protocol single: ')
+  done = run_main('--mode=eval', f'--workdir={workdir}')
+  assert done.stdout.startswith(f'{workdir}: mnist5k test, single: '), done
 
 
 @pytest.mark.slow
