@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 import config_lib
 import zoo
-from data import crops, photos, preprocess, sources
+from data import crops, parts, photos, preprocess, sources
 from errors import UserError, one_line
 from recipe import (
   augment,
@@ -77,7 +77,10 @@ class Trained(NamedTuple):
 
 
 def create_experiment(
-  config: ConfigDict, mesh: Mesh | None = None, trained: Trained | None = None
+  config: ConfigDict,
+  mesh: Mesh | None = None,
+  trained: Trained | None = None,
+  splits: tuple[sources.Source, sources.Source] | None = None,
 ) -> Experiment:
   """Builds everything that a config names, cheapest checks first.
 
@@ -85,6 +88,7 @@ def create_experiment(
     config: resolved.
     mesh: of the devices to run on; by default all of this run.
     trained: whose parameters these data are for; None: nobody's.
+    splits: to train and to test on, where they are open already.
 
   Raises:
     UserError: names the field, its value, and the way out.
@@ -95,8 +99,9 @@ def create_experiment(
   augmentation = augment.create(
     config.train.augment, **config.train.augment_options
   )
-  train_source, eval_source = (
-    create_source(config, split, trained) for split in ('train', 'test')
+  train_source, eval_source = splits or (
+    create_source(config, 'train', trained),
+    create_source(config, 'test', trained),
   )
   try:
     module = zoo.create(num_classes=train_source.num_classes, **config.model)
@@ -170,6 +175,7 @@ def create_source(
 ) -> sources.Source:
   """Returns the split 'train' or 'test', photographs through their geometry.
 
+  Of 'test' a part of the training set, where that is what `eval.split` says.
   Labels count as the classes of `trained` do, if any, whatever their order is
   in the data.
 
@@ -177,11 +183,24 @@ def create_source(
     UserError: names the field, its value, and the way out.
   """
   data = config.data
-  found = sources.create(data.name, split, data.dir, **data.options)
+  options = parts.of_split(data.options, split, config.eval.split)
+  found = sources.create(data.name, split, data.dir, **options)
   if trained is not None:
     owner, names, way_out = trained
     sources.check_classes(found.class_names, names, owner, way_out)
     found = sources.in_order(found, names)
+  return as_source(config, split, found)
+
+
+def as_source(
+  config: ConfigDict, split: str, found: sources.Source | photos.Photos
+) -> sources.Source:
+  """Returns a split as a source, photographs through their geometry.
+
+  Raises:
+    UserError: the geometry does not go with the data.
+  """
+  data = config.data
   field = {'train': 'geometry', 'test': 'eval_geometry'}[split]
   cut = data[field].name != 'none'
   if cut != isinstance(found, photos.Photos):
@@ -190,6 +209,7 @@ def create_source(
       f"'{data.name}': "
       + (
         'its images have one size already, set none'
+        + ', or data.options.photographs=True' * (data.name == 'tfds')
         if cut
         else f'photographs need one of {", ".join(crops.names())}'
       )

@@ -7,9 +7,10 @@ import jax
 from ml_collections import ConfigDict
 
 import config_lib
+from configs import default
 from data import mean_image, photos
 from errors import DISK_FULL, UserError
-from evaluation import networks, protocols, runs, saving
+from evaluation import exact, networks, protocols, runs, saving, test_sets
 from experiment import (
   Experiment,
   Trained,
@@ -138,9 +139,12 @@ def _trained(config, place) -> Trained | None:
 
 def _changes(changed, place, experiment) -> list[str]:
   """Returns lines for what is not as it was at the last start."""
+  usual = workdir_lib.flatten(workdir_lib.as_json(default.get_config()))
   lines = [
     f'changed since the last start: {field} {old} -> {new}'
     for field, (old, new) in changed.items()
+    # A field that is newer than the run, and does nothing.
+    if not (old == 'nothing' and field in usual and new == usual[field])
   ]
   old, new = workdir_lib.train_examples(place), len(experiment.train_source)
   if old not in (0, new):
@@ -154,6 +158,7 @@ def _changes(changed, place, experiment) -> list[str]:
 def _check(config):
   config_lib.check(config, jax.device_count())
   protocols.requested(config)
+  test_sets.check(config)
 
 
 def _check_same(config, place):
@@ -217,7 +222,8 @@ def _open_log(experiment, place, state):
 
 
 def _data_notes(experiment):
-  splits = {'train': experiment.train_source, 'test': experiment.eval_source}
+  name = exact.split_name(experiment.config)
+  splits = {'train': experiment.train_source, name: experiment.eval_source}
   return [
     f'data        {split}: {note}'
     for split, source in splits.items()
@@ -229,7 +235,8 @@ def _describe(experiment, state):
   config, devices = experiment.config, jax.devices()
   parameters = sum(x.size for x in jax.tree.leaves(state.params))
   return (
-    f'{config.model.name} ({parameters:,} parameters), {config.data.name} '
+    f'{config.model.name} ({parameters:,} parameters), '
+    f'{exact.data_name(config)} '
     f'({len(experiment.train_source):,} + {len(experiment.eval_source):,} '
     f'images), {experiment.steps:,} steps of {config.train.batch_size}, '
     f'{len(devices)} x {devices[0].device_kind}'
@@ -260,16 +267,20 @@ def _evaluate(config, place, saves):
   workdir_lib.check_owner(place, config, added)
   path = config.init_from or str(place)
   given, config = config.data, networks.as_trained(config, path)
+  config = networks.with_parts(config, path)
   other = any(config.data[f] != given[f] for f in networks.PREPROCESSING)
   if other and jax.process_index() == 0:
     console.say(f'{path}: {networks.describe_preprocessing(config)}')
-  record = networks.trained_classes(path)
-  trained = record and Trained(
-    path, record[0], 'Evaluate on data of the same classes'
-  )
-  experiment = create_experiment(config, trained=trained)
   say = console.say if jax.process_index() == 0 else lambda text: None
+  test_set = test_sets.open_for(config, path, say)
+  splits = test_set.train, test_set.test
+  experiment = create_experiment(config, splits=splits)
   for note in _data_notes(experiment):
     say(note)
-  variables = warm_start.load_variables(experiment, path, say)
-  return runs.by_protocols(experiment, variables, path, place, saves)
+  if test_set.line:
+    say(f'data        test: {test_set.line}')
+  if test_set.variables is None:
+    variables = warm_start.load_variables(experiment, path, say)
+  else:
+    variables = jax.device_put(test_set.variables, experiment.replicated)
+  return runs.by_protocols(experiment, variables, path, place, test_set, saves)

@@ -81,6 +81,9 @@ def get_config() -> ConfigDict:
     },
     'eval': {
       'every': '1 epoch',
+      # What is evaluated: test, holdout (data.options.holdout); '': that where
+      # there is one, else test
+      'split': '',
       'batch_size': 1000,  # any; changes no result
       # With --mode=eval, several with commas between: single, center, ten_crop,
       # dense, multi_crop, dense_and_multi_crop, crops144, multiscale; see
@@ -91,6 +94,13 @@ def get_config() -> ConfigDict:
       'scales': (),  # shorter sides of photographs; (): the paper's
       'members': '',  # of an ensemble, with commas between: workdirs, weights,
       # NAME=PATH for another network of the zoo; besides --workdir or init_from
+      # With --mode=eval on a test set that has a part of the network's classes:
+      # scores of the others are kept in the ranking, or leave_out, as if the
+      # network had no such outputs (ImageNet-A and -R prescribe it).
+      'other_classes': 'keep',
+      # With --mode=eval on ImageNet's validation images: a file of sets of
+      # labels, any of which is right; ReaL's real.json
+      'label_sets': '',
       'save': '',  # with --mode=eval: folder for each image's prediction, the
       # errors of each class, confusions, mistakes; '': none
     },

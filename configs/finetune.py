@@ -34,7 +34,7 @@ def get_arguments() -> dict[str, Argument]:
   return {
     'network': Argument(tuple(names), 'that is trained already: docs/zoo.md'),
     'data': Argument(
-      ('folder', 'tfds', 'cifar10', *DIGITS, 'fake'), 'docs/data.md'
+      ('folder', 'tfds', 'cifar10', 'cifar100', *DIGITS, 'fake'), 'docs/data.md'
     ),
     'learn': Argument(
       ('all', 'head'), 'head: the classifier only, on features as they are'
@@ -91,6 +91,8 @@ def _set_data(config, name):
     return
   if name == 'fake':
     config.data.options = {'shape': shape, 'num_classes': 3, 'examples': 64}
+  if name == 'tfds':
+    config.data.options = {'builder': '', 'photographs': True}
   config.train.augment = 'flip'
   if name in ('folder', 'tfds'):
     config.data.geometry = {

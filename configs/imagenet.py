@@ -22,7 +22,7 @@ def get_arguments() -> dict[str, Argument]:
   """Returns the arguments that all ImageNet configs take."""
   return {
     'data': Argument(
-      ('imagenet2012', 'folder', 'fake'),
+      ('imagenet2012', 'folder', 'tfds', 'fake'),
       'photographs: docs/data.md; fake: noise, needs no files',
     ),
     'smoke': arguments.switch('3 steps of 8 images, for a look'),
@@ -39,13 +39,13 @@ def get_config(name: str, data: str, smoke: bool) -> ConfigDict:
   config.model.name = name
   config.model.update(zoo.options(name))
   side = zoo.image_shape(name)[0]
+  options = {
+    'fake': {'shape': (side, side, 3), 'num_classes': 1000, 'examples': 64},
+    'tfds': {'builder': '', 'photographs': True},  # of one size: resized
+  }
   config.data.update(
     name=data,
-    options=(
-      {'shape': (side, side, 3), 'num_classes': 1000, 'examples': 64}
-      if data == 'fake'
-      else {}
-    ),
+    options=options.get(data, {}),
     image_size=side,
     mean=MEAN,
     std=(1.0,),

@@ -8,8 +8,9 @@ from errors import UserError
 class ArraySource:
   """Examples in memory as uint8 [N, H, W, C] and integer labels [N]."""
 
-  def __init__(self, images, labels, class_names, origin='the data'):
+  def __init__(self, images, labels, class_names, origin='the data', notes=()):
     """Raises UserError where counts differ or a label is out of range."""
+    self.notes = notes  # what a person should know of them
     if len(images) != len(labels) or not len(images):
       raise UserError(
         f'{origin}: {len(images)} images but {len(labels)} labels'
@@ -33,6 +34,10 @@ class ArraySource:
     """See `sources.Source`."""
     del positions
     return {'image': self.images[indices], 'label': self.labels[indices]}
+
+  def read_labels(self):
+    """See `parts.selectable`."""
+    return self.labels
 
   def count_classes(self):
     """See `sources.Source`."""

@@ -9,6 +9,7 @@ What is left out is counted, and `notes` says it.
 """
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -67,6 +68,10 @@ class _Folder:
       )
     return photos
 
+  def read_labels(self):
+    """See `parts.selectable`."""
+    return self._labels
+
   def keys(self, indices: np.ndarray) -> list[str]:
     """See `photos.keys`."""
     return [self._names[i] for i in indices]
@@ -96,10 +101,10 @@ def folder(
   Raises:
     UserError: names the folder, file or line.
   """
-  root = storage.local(directory)
-  if not directory or not root.is_dir():
-    raise UserError(f"data.dir '{directory}' is not a directory")
-  _check_layout(root, train_folder, test_folder)
+  root = _root(directory)
+  _check_layout(
+    root, {'train_folder': train_folder, 'test_folder': test_folder}, split
+  )
   found = listing.of(root / train_folder)
   classes = _classes(root / train_folder, found)
   if split == 'train':
@@ -107,27 +112,96 @@ def folder(
   found = listing.of(root / test_folder)
   if not found.folders:
     return _flat(root, test_folder, found, classes, labels)
-  if labels:
-    raise UserError(
-      f"data.options.labels '{labels}' is for photographs without folders, but "
-      f'{root / test_folder} has {listing.shown(found.folders)}'
-    )
+  _check_no_labels(root / test_folder, found, labels)
   return _by_class(root, test_folder, found, classes)
 
 
-def _check_layout(root, train_folder, test_folder):
+def only_test(
+  directory: str,
+  class_names: Sequence[str],
+  labelled: bool = True,
+  train_folder: str = 'train',
+  test_folder: str = 'val',
+  labels: str = '',
+) -> _Folder:
+  """Photographs to evaluate a network on whose classes are known.
+
+  Classes are the folders of DIR/val; where there is no such folder, nor one
+  that people call so, those of DIR. DIR/train is needed by nothing: with a list
+  of labels, it tells what their names and numbers mean, else `class_names`.
+
+  Args:
+    directory: holds the folder, or is it.
+    class_names: of the network.
+    labelled: whether photographs without folders need a list of labels; without
+      one all are of class 0.
+    train_folder: may be there.
+    test_folder: as of `folder`.
+    labels: as of `folder`.
+
+  Raises:
+    UserError: names the folder, file or line.
+  """
+  root = _root(directory)
+  part = _test_part(root, train_folder, test_folder)
+  found = listing.of(root / part)
+  if found.folders:
+    _check_no_labels(root / part, found, labels)
+    return _by_class(root, part, found, _distinct(root / part, found))
+  if not labelled and found.photos:
+    names = [_inside(part, image) for image in found.photos]
+    return _Folder(
+      root, names, [0] * len(names), class_names[:1], _left_out(found.left_out)
+    )
+  if (root / train_folder).is_dir():
+    class_names = _classes(root / train_folder, listing.of(root / train_folder))
+  return _flat(root, part, found, class_names, labels)
+
+
+def _root(directory):
+  root = storage.local(directory)
+  if not directory or not root.is_dir():
+    raise UserError(f"data.dir '{directory}' is not a directory")
+  return root
+
+
+def _test_part(root, train_folder, test_folder):
+  """Returns the folder to test on; '.': photographs are right in the root."""
+  if (root / test_folder).is_dir():
+    return test_folder
+  found = listing.of(root)
+  usual = {train_folder, *itertools.chain(*_USUAL.values())}
+  if (
+    test_folder != 'val'
+    or usual & {name.lower() for name in found.folders}
+    or not (found.folders or found.photos)
+    or any((root / name / test_folder).is_dir() for name in found.folders)
+  ):
+    _check_layout(root, {'test_folder': test_folder})
+  return '.'
+
+
+def _check_no_labels(place, found, labels):
+  if labels:
+    raise UserError(
+      f"data.options.labels '{labels}' is for photographs without folders, but "
+      f'{place} has {listing.shown(found.folders)}'
+    )
+
+
+def _check_layout(root, parts, split='test'):
   """Refuses a folder above or below the right one, or without a split."""
-  parts = {'train_folder': train_folder, 'test_folder': test_folder}
   missing = {k: v for k, v in parts.items() if not (root / v).is_dir()}
-  if not missing:
-    return
+  if not missing or (split == 'train' and 'train_folder' not in missing):
+    return  # what is evaluated may be held out of the one to train on
   found = listing.of(root)
   there = [f'folders {listing.shown(found.folders)}'] if found.folders else []
   if found.photos:
     there.append(f'{len(found.photos):,} photographs')
+  expected = ' and '.join(f'{part}/CLASS/NAME.jpg' for part in parts.values())
   raise UserError(
     f"data.dir '{root}' has no {' and no '.join(missing.values())}: "
-    f'{train_folder}/CLASS/NAME.jpg and {test_folder}/CLASS/NAME.jpg are '
+    f'{expected} {"are" if len(parts) > 1 else "is"} '
     f'expected there, and it holds {" and ".join(there) or "no photographs"}.'
     f'{_way_out(root, found.folders, parts, missing)}'
   )
@@ -137,7 +211,7 @@ def _way_out(root, folders, parts, missing):
   if len(missing) == len(parts):
     above = root.resolve().parents[:2]
     for place in (*(root / name for name in folders), *above):
-      if (place / parts['train_folder']).is_dir():
+      if (place / next(iter(parts.values()))).is_dir():
         return f' Set --config.data.dir={place}'
   flags = []
   for field in missing:
@@ -146,7 +220,11 @@ def _way_out(root, folders, parts, missing):
         flags.append(f'--config.data.options.{field}={name}')
         break
   if not flags and len(missing) < len(parts):
-    return f' For another name: --config.data.options.{field}=NAME'
+    none = '; for none: --config.data.options.holdout=N, of those in train'
+    return (
+      f' For another name: --config.data.options.{field}=NAME'
+      f'{none * (field == "test_folder")}'
+    )
   return f' Set {" ".join(flags)}' if flags else ''
 
 
@@ -165,12 +243,22 @@ def _classes(place, found):
       + (f', and {listing.shown(inside)} in it' if inside else '')
       + f': {place.name}/CLASS/NAME.jpg is expected, and two classes or more'
     )
+  return _distinct(place, found)
+
+
+def _distinct(place, found):
+  """Returns the names of the classes, sorted, each once."""
+  names = [listing.nfc(name) for name in found.folders]
   for name, following in itertools.pairwise(names):
     if name == following:
       raise UserError(
         f"{place} has two folders '{name}', in two forms of Unicode: merge them"
       )
   return names
+
+
+def _inside(part, name):
+  return name if part == '.' else f'{part}/{name}'
 
 
 def _by_class(root, part, found, classes):
@@ -192,7 +280,7 @@ def _by_class(root, part, found, classes):
     if not inside.photos:
       empty.append(f'{name} ({inside.left_out or "empty"})')
     left_out.add(inside.left_out)
-    names += [f'{part}/{name}/{image}' for image in inside.photos]
+    names += [_inside(part, f'{name}/{image}') for image in inside.photos]
     labels += [number] * len(inside.photos)
   if empty:
     raise UserError(
@@ -220,7 +308,7 @@ def _flat(root, part, found, classes, file):
   for image in found.photos:
     if image not in label_of:
       raise UserError(f'{path} has no label for {part}/{image}')
-  names = [f'{part}/{image}' for image in found.photos]
+  names = [_inside(part, image) for image in found.photos]
   labels = [label_of[image] for image in found.photos]
   notes = [f'labels from {path}', *_left_out(found.left_out)]
   return _Folder(root, names, labels, classes, notes)

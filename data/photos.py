@@ -11,6 +11,7 @@ One split of such a data set:
 like any other.
 """
 
+import functools
 import threading
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -73,8 +74,13 @@ def keys(split: Any, indices: np.ndarray) -> list[str]:
 class _TfdsPhotos:
   """A split of TFDS with encoded images, as its ImageNet."""
 
-  def __init__(self, records: Any, label: Any):
-    self._records = records
+  def __init__(self, builder: str, directory: str, split: str):
+    features, self._records = tfds.open_split(
+      builder, directory, split, raw=True
+    )
+    label = features['label']
+    # See `parts.selectable`.
+    self.read_labels = functools.partial(tfds.labels, builder, directory, split)
     self.class_names = tuple(label.names)
     self.num_classes = label.num_classes
 
@@ -134,16 +140,16 @@ def imagenet2012(
   if tfds.directory_of('imagenet2012', directory) is None:
     raise UserError(_NO_IMAGENET.format(directory=directory))
   name = train_split if split == 'train' else test_split
-  features, records = tfds.open_split('imagenet2012', directory, name, raw=True)
-  return _TfdsPhotos(records, features['label'])
+  return _TfdsPhotos('imagenet2012', directory, name)
 
 
 def of_tfds(
   split: str,
   directory: str,
-  builder: str,
+  builder: str = '',
   train_split: str = 'train',
   test_split: str = 'test',
+  photographs: bool = False,
 ) -> '_TfdsPhotos | tfds.TfdsSource':
   """An image classification data set of TFDS, prepared as ArrayRecord.
 
@@ -153,13 +159,20 @@ def of_tfds(
     builder: name with optional config and version, as 'mnist:3.0.1'.
     train_split: TFDS's name of the split to train on, slices allowed.
     test_split: that of the split to evaluate on.
+    photographs: whether images of one size are photographs too, which a
+      geometry resizes, and do not go to the network as they are.
 
   Returns:
-    Photographs where its images have many sizes, else a source.
+    Photographs where its images have many sizes, or as asked; else a source.
 
   Raises:
-    UserError: as `tfds.open_split`; or it has no image and label.
+    UserError: as `tfds.open_split`; no builder; or it has no image and label.
   """
+  if not builder:
+    raise UserError(
+      "data.name 'tfds' needs the name of a data set of TFDS: "
+      '--config.data.options.builder=NAME, as food101 or mnist:3.0.1'
+    )
   name = train_split if split == 'train' else test_split
   features, records = tfds.open_split(builder, directory, name, raw=False)
   if missing := {'image', 'label'} - set(features):
@@ -167,12 +180,14 @@ def of_tfds(
       f"data.options.builder '{builder}' has no feature "
       f'{" and no ".join(sorted(missing))}, but {", ".join(features)}'
     )
-  if None not in features['image'].shape:
-    return tfds.TfdsSource(
-      records, features['label'], records[0]['image'].shape
-    )
-  _, records = tfds.open_split(builder, directory, name, raw=True)
-  return _TfdsPhotos(records, features['label'])
+  if photographs or None in features['image'].shape:
+    return _TfdsPhotos(builder, directory, name)
+  return tfds.TfdsSource(
+    records,
+    features['label'],
+    records[0]['image'].shape,
+    functools.partial(tfds.labels, builder, directory, name),
+  )
 
 
 # What to do about a photograph of a split that cannot be decoded.

@@ -25,7 +25,7 @@ from typing import Protocol
 
 import numpy as np
 
-from data import cifar, folders, mnist, photos
+from data import cifar, folders, mnist, parts, photos
 from data.arrays import ArraySource
 from errors import UserError, select
 
@@ -86,13 +86,12 @@ def fake(
 
 
 class _Renumbered:
-  """A source whose labels count in another order of the classes."""
+  """A source whose class i is class `numbers[i]`; -1: it has no examples."""
 
-  def __init__(self, source, class_names):
+  def __init__(self, source, numbers, class_names):
     self._source = source
     self.notes = photos.notes(source)
-    number = {name: i for i, name in enumerate(class_names)}
-    self._new = np.array([number[n] for n in source.class_names], np.int32)
+    self._new = np.asarray(numbers, np.int32)
     self.class_names = tuple(class_names)
     self.num_classes = len(self.class_names)
 
@@ -102,12 +101,17 @@ class _Renumbered:
   def count_classes(self):
     """See `Source`."""
     counts = self._source.count_classes()
-    return None if counts is None else counts[np.argsort(self._new)]
+    if counts is None:
+      return None
+    found = np.zeros(self.num_classes, counts.dtype)
+    there = self._new >= 0
+    found[self._new[there]] = counts[there]
+    return found
 
 
 class _RenumberedImages(_Renumbered):
-  def __init__(self, source, class_names):
-    super().__init__(source, class_names)
+  def __init__(self, source, numbers, class_names):
+    super().__init__(source, numbers, class_names)
     self.image_shape = source.image_shape
 
   def batch(self, indices, positions=None):
@@ -155,23 +159,45 @@ def in_order(
   source: Source | photos.Photos, class_names: Sequence[str]
 ) -> Source | photos.Photos:
   """Returns a source whose labels count as `class_names`, an equal set."""
-  if tuple(source.class_names) == tuple(class_names):
+  number = {name: i for i, name in enumerate(class_names)}
+  return renumbered(
+    source, [number[n] for n in source.class_names], class_names
+  )
+
+
+def renumbered(
+  source: Source | photos.Photos,
+  numbers: Sequence[int],
+  class_names: Sequence[str],
+) -> Source | photos.Photos:
+  """Returns a source whose labels count in other classes.
+
+  Args:
+    source: a split.
+    numbers: of the new class, by the old one; each once. -1: no example has it.
+    class_names: of the new classes.
+  """
+  if tuple(source.class_names) == tuple(class_names) and list(numbers) == list(
+    range(len(class_names))
+  ):
     return source
   if isinstance(source, photos.Photos):
-    return _RenumberedPhotos(source, class_names)
-  return _RenumberedImages(source, class_names)
+    return _RenumberedPhotos(source, numbers, class_names)
+  return _RenumberedImages(source, numbers, class_names)
 
 
-SOURCES: dict[str, Callable[..., Source | photos.Photos]] = {
+_WHOLE: dict[str, Callable[..., Source | photos.Photos]] = {
   'mnist5k': mnist.mnist5k,
   'mnist': mnist.mnist,
   'fashion_mnist': mnist.fashion_mnist,
   'cifar10': cifar.cifar10,
+  'cifar100': cifar.cifar100,
   'imagenet2012': photos.imagenet2012,
   'folder': folders.folder,
   'tfds': photos.of_tfds,
   'fake': fake,
 }
+SOURCES = {name: parts.selectable(whole) for name, whole in _WHOLE.items()}
 
 
 def create(
@@ -190,3 +216,22 @@ def create(
   """
   function = select('data.name', name, SOURCES, options, skip=2)
   return function(split, directory, **options)
+
+
+def create_test(
+  name: str,
+  directory: str,
+  class_names: Sequence[str],
+  labelled: bool = True,
+  **options,
+) -> Source | photos.Photos:
+  """Returns the split 'test' for a network whose classes are known.
+
+  Of a folder, which names its own, nothing but the test photographs is read:
+  see `folders.only_test`. Other arguments and errors as of `create`.
+  """
+  if name != 'folder' or any(options.get(part) for part in parts.HOLDOUTS):
+    return create(name, 'test', directory, **options)
+  select('data.name', name, SOURCES, options, skip=2)
+  options = {k: v for k, v in options.items() if k not in parts.FIELDS}
+  return folders.only_test(directory, class_names, labelled, **options)

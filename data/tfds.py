@@ -1,19 +1,25 @@
 """Data sets of TFDS, stored as ArrayRecord and read without TensorFlow."""
 
+import functools
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
+from data.ahead import ahead
 from errors import UserError, closest
 from runtime import storage
+from runtime.progress import Progress
 
 _PREPARE = (
   'It must be prepared as ArrayRecord: python -m tools.prepare_imagenet for '
   'imagenet2012, or tfds build --file_format=array_record (needs TensorFlow, '
   'once)'
 )
+_CHUNK = 256  # examples that a thread reads at once
 
 
 def directory_of(builder: str, directory: str) -> pathlib.Path | None:
@@ -83,16 +89,51 @@ def open_split(builder: str, directory: str, split: str, raw: bool) -> tuple:
   except Exception as error:
     raise UserError(
       f"{where}: '{builder}' has no split '{split}'.{closest(split, splits)} "
-      "Slices are written as 'train[:90%]'"
+      'Set data.options.train_split or test_split; slices are written as '
+      "'train[:90%]'"
     ) from error
   return built.info.features, records
 
 
-class TfdsSource:
-  """A split whose images all have one shape."""
+@functools.lru_cache(maxsize=2)  # two splits may be parts of one
+def labels(builder: str, directory: str, split: str) -> np.ndarray:
+  """Returns the class of each example, int32 [N]; reads the whole split.
 
-  def __init__(self, records: Any, label: Any, image_shape: tuple):
-    self._records = records
+  No image is decoded. Raises UserError as `open_split`, whose arguments it has.
+  """
+  _, records = open_split(builder, directory, split, raw=True)
+  starts = range(0, len(records), _CHUNK)
+
+  def fetch(start):
+    numbers = range(start, min(start + _CHUNK, len(records)))
+    return [int(e['label']) for e in records.__getitems__([*numbers])]
+
+  found: list[int] = []
+  with Progress(len(records), quiet=jax.process_index() != 0) as progress:
+    for some in ahead(fetch, starts, -1):
+      found += some
+      progress.add(len(some))
+  return np.array(found, np.int32)
+
+
+class TfdsSource:
+  """A split whose images all have one shape.
+
+  Args:
+    records: of TFDS, decoded.
+    label: its feature.
+    image_shape: of all images.
+    read_labels: see `parts.selectable`.
+  """
+
+  def __init__(
+    self,
+    records: Any,
+    label: Any,
+    image_shape: tuple,
+    read_labels: Callable[[], np.ndarray],
+  ):
+    self._records, self.read_labels = records, read_labels
     self.class_names = tuple(label.names)
     self.num_classes = label.num_classes
     self.image_shape = image_shape

@@ -15,6 +15,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 import input_pipeline
+from data import parts
 from data.sources import Source
 from recipe.losses import Loss, rank_of_label
 
@@ -127,16 +128,23 @@ def as_result(
   return result
 
 
-def split_name(data: ConfigDict) -> str:
+def split_name(config: ConfigDict) -> str:
   """Returns 'test', or 'held out' where that is a part of the training set."""
-  return 'held out' if data.options.get('held_out') else 'test'
+  held_out = parts.is_held_out(config.data.options, config.eval.split)
+  return 'held out' if held_out else 'test'
 
 
-def describe(data: ConfigDict, result: dict[str, Any]) -> str:
+def data_name(config: ConfigDict) -> str:
+  """Returns `data.name`, and of TFDS which data set."""
+  builder = config.data.options.get('builder', '')
+  return f'{config.data.name} {builder}'.strip()
+
+
+def describe(config: ConfigDict, result: dict[str, Any]) -> str:
   """Returns an evaluation in one line, with its protocol and counts.
 
   Args:
-    data: section of the config.
+    config: of what was evaluated.
     result: as `evaluate` returns it.
   """
   top5 = cost = ''
@@ -149,8 +157,10 @@ def describe(data: ConfigDict, result: dict[str, Any]) -> str:
     )
   scales = ', '.join(map(str, result.get('scales', ())))
   at = f' at {scales}' if scales else ''
+  named = result.get('test_set')
+  named = named or f'{data_name(config)} {split_name(config)}'
   return (
-    f'{data.name} {split_name(data)}, {result["protocol"]}{at}: '
+    f'{named}, {result["protocol"]}{at}: '
     f'top-1 error {result["top1_error"]:.2%} ({result["wrong"]:,} of '
     f'{result["count"]:,}), {top5}loss {result["loss"]:.4f}{cost}'
   )

@@ -14,7 +14,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 import zoo
-from data import mean_image, preprocess
+from data import mean_image, parts, preprocess
 from errors import UserError, closest
 from evaluation.scoring import Network
 from runtime import checkpoints, storage
@@ -180,6 +180,37 @@ def _with_preprocessing(config, path):
   config = config.copy_and_resolve_references()
   for field in PREPROCESSING:
     _set(config.data, field, recorded)
+  return config
+
+
+def with_parts(config: ConfigDict, path: str) -> ConfigDict:
+  """Returns the config with the part of the data that a run was trained on.
+
+  Args:
+    config: may leave these options out.
+    path: of the run.
+
+  Raises:
+    UserError: another part; what is held out of that may be trained on.
+  """
+  recorded = _recorded(path).get('data', {})
+  if recorded.get('name') != config.data.name:
+    return config
+  options = {**config.data.options}
+  for field in parts.FIELDS:
+    there = (recorded['options'] or {}).get(field, 0)
+    here = options.setdefault(field, there)
+    if here != there:
+      test = '; the test set is --config.eval.split=test'
+      raise UserError(
+        f'data.options.{field} is {here}, but {path} was trained with {there}: '
+        f'leave it out{test * (field == "holdout")}'
+      )
+    if not here:
+      del options[field]
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    config.data.options = options
   return config
 
 

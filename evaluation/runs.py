@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from errors import UserError, one_line
 from evaluation import exact, networks, predictions, protocols, scoring
 from evaluation.saving import Saving
+from evaluation.test_sets import TestSet, restricted, restricted_experiment
 from experiment import Experiment
 from runtime import console, storage
 from runtime import workdir as workdir_lib
@@ -70,6 +71,8 @@ def check(config: ConfigDict) -> None:
 
 def _is_cheap(config):
   """Whether what evaluates in training is all that is asked for."""
+  if config.eval.label_sets:  # they are about all the scores of an image
+    return False
   natural = protocols.requested(config) == [protocols.natural(config)]
   return natural and not config.eval.scales and not config.eval.members
 
@@ -79,6 +82,7 @@ def by_protocols(
   variables: dict,
   path: str,
   place: pathlib.Path,
+  test_set: TestSet,
   saving: Saving | None = None,
 ) -> dict[str, Any]:
   """Evaluates by each of `eval.protocol`; prints and files the results.
@@ -88,6 +92,7 @@ def by_protocols(
     variables: of its network, on all devices.
     path: where they are from.
     place: the workdir; results/ in it gets a file a protocol.
+    test_set: that of the experiment.
     saving: gets what is said of each image.
 
   Returns:
@@ -99,13 +104,14 @@ def by_protocols(
   """
   config = experiment.config
   if _is_cheap(config):
-    result = _in_passing(experiment, variables, path, saving)
-    _tell(experiment, result, [path], place, saving)
+    counted = restricted_experiment(experiment, test_set.outputs)
+    result = _in_passing(counted, variables, path, saving)
+    _tell(experiment, result, [path], place, test_set, saving)
     return result
   chosen = [
     protocols.create(config, name) for name in protocols.requested(config)
   ]
-  names = experiment.train_source.class_names
+  names, source = experiment.train_source.class_names, experiment.eval_source
   local = jax.tree.map(lambda x: x.addressable_data(0), variables)
   first = scoring.Network(
     path,
@@ -116,22 +122,26 @@ def by_protocols(
     len(names),
     networks.scale_of(config, path),
   )
-  all_of_them = [first, *networks.members(config, names)]
+  all_of_them = [
+    restricted(network, test_set.outputs)
+    for network in (first, *networks.members(config, names))
+  ]
   for protocol in chosen:
     for network in all_of_them:
       protocols.check_scales(protocol, network.image_size)
   for protocol in chosen:
     if saving:
-      saving.start(protocol.name, experiment.eval_source, names)
+      saving.start(protocol.name, source, source.class_names)
     result = scoring.evaluate(
       all_of_them,
       protocol,
-      experiment.eval_source,
+      source,
       batch_size=config.eval.batch_size,
       threads=config.data.threads,
       take=saving.take if saving else None,
     )
-    _tell(experiment, result, [n.path for n in all_of_them], place, saving)
+    paths = [n.path for n in all_of_them]
+    _tell(experiment, result, paths, place, test_set, saving)
   return result
 
 
@@ -143,9 +153,7 @@ def _in_passing(experiment, variables, path, saving):
     result = evaluate(experiment, step, variables, shown(experiment))
   else:
     config, source = experiment.config, experiment.eval_source
-    saving.start(
-      protocols.natural(config), source, experiment.train_source.class_names
-    )
+    saving.start(protocols.natural(config), source, source.class_names)
     also = predictions.of_logits(networks.scale_of(config, path))
     step = predictions.Recorder(make_step(experiment, also), saving.take)
     result = evaluate(experiment, step, variables, shown(experiment))
@@ -169,18 +177,20 @@ def shown(experiment: Experiment) -> Callable[[Iterable], Iterator]:
   return watch
 
 
-def _tell(experiment, result, paths, place, saving):
+def _tell(experiment, result, paths, place, test_set, saving):
   if jax.process_index() != 0:
     return
   who = paths[0]
   if len(paths) > 1:
     who = f'ensemble of {len(paths)} ({", ".join(paths)})'
   config = experiment.config
-  described = exact.describe(config.data, result)
+  if test_set.name:
+    result['test_set'] = test_set.name
+  described = exact.describe(config, result)
   console.say(f'{who}: {described}')
-  content = _content(config, result, paths)
+  content = _content(config, result, paths, test_set)
   try:
-    said = f'written to {_write(config, content, place)}'
+    said = f'written to {_write(config, content, place, test_set)}'
   except UserError as error:  # others' workdirs may be read-only
     said = f'not written: {error}'
   except OSError as error:
@@ -191,17 +201,20 @@ def _tell(experiment, result, paths, place, saving):
     console.say(saving.finish(content, f'{config.model.name}, {title}'))
 
 
-def _content(config, result, paths):
+def _content(config, result, paths, test_set):
+  other = test_set.trained_on
   return {
     'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'networks': paths,
+    **({'trained_on': other} if other else {}),
+    'split': exact.split_name(config),
     'result': result,
     'config': workdir_lib.as_json(config),
     'versions': workdir_lib.versions(),
   }
 
 
-def _write(config, content, place) -> pathlib.Path:
+def _write(config, content, place, test_set) -> pathlib.Path:
   """Writes what `tools.results` reads: one file a network and protocol."""
   result, paths = content['result'], content['networks']
   scales = '-'.join(map(str, result.get('scales', ())))
@@ -209,8 +222,8 @@ def _write(config, content, place) -> pathlib.Path:
   parts = (
     config.model.name,
     number,
-    config.data.name,
-    '' if exact.split_name(config.data) == 'test' else 'held_out',
+    *test_set.file,
+    '' if exact.split_name(config) == 'test' else 'held_out',
     result['protocol'],
     scales,
   )

@@ -18,7 +18,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from data import crops
+from data import crops, label_sets
 from data.ahead import ahead
 from data.arrays import check_labels
 from data.photos import Cropped
@@ -278,6 +278,8 @@ def evaluate(
     )
     sums += found
   mean = (sums / len(networks)).astype(np.float32)
+  if sets := label_sets.of(source):
+    labels = label_sets.best_of(mean, [sets[i] for i in indices])
   counts, loss = _count(mean, labels)
   if take is not None:
     take(predictions.gathered(mean, labels, len(source)))

@@ -32,8 +32,15 @@ from runtime import storage
 # A run may be continued with another length, evaluation or data directory;
 # these make it another run, whose checkpoints have another form or meaning.
 _NETWORK = 'model.'  # its fields
-_IDENTITY = ('optimizer.name', 'data.name', 'data.image_size')
+_IDENTITY = ('optimizer.name', 'data.image_size')
+# Options that say which examples: data/parts.py. One that is not set is 0.
+_PARTS = tuple(
+  f'data.options.{name}'
+  for name in ('holdout', 'held_out', 'per_class', 'draw')
+)
 _OF_TRAINING = (
+  # A network may be evaluated on other data, where its classes are on record.
+  'data.name',
   # Steps are counted in batches, and a step is a position in the data.
   'train.batch_size',
   # The velocity is of gradients, or of these times the rate.
@@ -44,6 +51,8 @@ _OF_TRAINING = (
   'data.mean',
   'data.std',
   'data.order',
+  *_PARTS,
+  'data.options.builder',
 )
 # And what it takes: of no matter once there are checkpoints.
 _FIRST_VALUES = 'model.init'
@@ -116,15 +125,19 @@ def check_owner(
   found = read_config(place)
   if not found:
     return {}
-  old, new = _flatten(found), _flatten(as_json(config))
+  old, new = flatten(found), flatten(as_json(config))
   known = json.loads(json.dumps(dict(added or {})))
-  old = {**{k: v for k, v in known.items() if k in new}, **old}
+  unset = dict.fromkeys(_PARTS, 0)
+  old = {**{k: v for k, v in known.items() if k in new}, **unset, **old}
+  new = {**unset, **new}
   differing = {
     name: (old.get(name, 'nothing'), new.get(name, 'nothing'))
     for name in sorted(old.keys() | new.keys())
     if old.get(name, 'nothing') != new.get(name, 'nothing')
   }
   identity = _IDENTITY + _OF_TRAINING * trains
+  if not (place / 'classes.json').exists():
+    identity += ('data.name',)
   other = {
     k: v
     for k, v in differing.items()
@@ -258,8 +271,9 @@ def _git_commit() -> str:
     return 'unknown'
 
 
-def _flatten(tree, prefix=''):
+def flatten(tree: Any, prefix: str = '') -> dict[str, Any]:
+  """Returns {'section.field': value} of what `as_json` returns."""
   if not isinstance(tree, dict):
     return {prefix[:-1]: tree}
-  parts = [_flatten(v, f'{prefix}{k}.') for k, v in tree.items()]
+  parts = [flatten(v, f'{prefix}{k}.') for k, v in tree.items()]
   return {k: v for part in parts for k, v in part.items()}

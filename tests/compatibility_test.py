@@ -58,7 +58,7 @@ def test_a_workdir_is_restored_to_the_bit(workdir):
   assert checkpoints.manifest(state) == saved(workdir, 20)['arrays']
 
 
-def test_a_workdir_continues(workdir):
+def test_a_workdir_continues(workdir, capsys):
   result = train_lib.train_and_evaluate(config_of_lenet5(25), str(workdir))
   lines = (workdir / 'metrics.jsonl').read_text().splitlines()
   values = [json.loads(line) for line in lines]
@@ -67,6 +67,11 @@ def test_a_workdir_continues(workdir):
   ]
   assert losses == pytest.approx(LOSSES, rel=1e-5)
   assert result['eval/wrong'] == 900
+  # Fields that are newer than the run are not said to have changed.
+  said = capsys.readouterr().out
+  new = [line for line in said.splitlines() if 'nothing -> ' in line]
+  assert new == ['changed since the last start: loss.scale nothing -> 1.0']
+  assert 'changed since the last start: train.steps 20 -> 25' in said
   assert result['eval/loss'] == pytest.approx(45.97044921875, rel=1e-5)
 
 

@@ -302,6 +302,8 @@ def test_every_number_has_a_range():
   elsewhere = {
     *(f for f in found if 'geometry.' in f),  # data.crops
     'data.options.first', 'data.options.held_out',  # of the examples there are
+    # Likewise: data.parts.
+    'data.options.holdout', 'data.options.per_class', 'data.options.draw',
     'schedule.every', 'schedule.warmup',  # durations
     'train.augment_options.components',  # directions: any numbers
     *(f for f in found if f.startswith('optimizer.rates.')),  # optimizer.rates

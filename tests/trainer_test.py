@@ -270,6 +270,49 @@ def test_evaluate_only_counts_each_example_and_writes_its_result(whole):
   assert content['config']['model']['name'] == 'lenet5'
 
 
+def test_a_run_is_measured_on_what_it_holds_out_and_then_tested(
+  tmp_path, capsys
+):
+  def run(function, options, **fields):
+    config = make_config(train__steps=4, **fields)
+    config.data.options = options
+    result = function(config, str(tmp_path))
+    return result, capsys.readouterr().out
+
+  held_out = {'holdout': 1000}
+  result, said = run(train_lib.train_and_evaluate, held_out)
+  assert 'mnist5k (3,000 + 1,000 images)' in said
+  assert 'data        held out: 1,000 of 4,000 images: ' in said
+  assert 'mnist5k held out, single' in said
+  assert 'mnist5k test' not in said
+  assert result['eval/split'] == 'held out'
+  found = {}
+  for options, split in (
+    (held_out, ''), ({}, ''), ({}, 'holdout'), ({}, 'test'),
+  ):  # fmt: skip
+    again, said = run(train_lib.evaluate_only, options, eval__split=split)
+    name = 'test' if split == 'test' else 'held out'
+    assert f'mnist5k {name}, single' in said
+    assert again['count'] == 1000
+    found[name] = again['wrong']
+  assert found['held out'] == result['eval/wrong']
+  assert found['test'] != found['held out']
+  for part, name in (('.held_out', 'held out'), ('', 'test')):
+    file = tmp_path / 'results' / f'lenet5.mnist5k{part}.single.json'
+    content = json.loads(file.read_text())
+    assert (content['split'], content['config']['data']['options']) == (
+      name, held_out,
+    )  # fmt: skip
+    assert content['result']['wrong'] == found[name]
+  for number in (0, 400):  # which it was trained on
+    with pytest.raises(UserError, match=f'holdout is {number}, but .*split=te'):
+      run(train_lib.evaluate_only, {'holdout': number})
+  with pytest.raises(UserError, match=r'per_class is 5, but .*: leave it out$'):
+    run(train_lib.evaluate_only, {'per_class': 5})
+  with pytest.raises(UserError, match='another run'):
+    run(train_lib.train_and_evaluate, {})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('parts', [2, 4])
 def test_microbatches_give_the_update_of_the_whole(parts):

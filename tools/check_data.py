@@ -23,6 +23,7 @@ import config_lib
 import experiment
 from data import photos, sources
 from errors import UserError
+from evaluation import exact
 from runtime.progress import Progress
 from tools import command
 
@@ -146,7 +147,8 @@ def check_all(config: ConfigDict) -> None:
   for split in ('train', 'test'):
     source = experiment.create_source(config, split)
     found = unreadable(source)
-    print(f'{split:5s} {len(source):,} images read, {len(found):,} bad')
+    name = split if split == 'train' else exact.split_name(config)
+    print(f'{name:5s} {len(source):,} images read, {len(found):,} bad')
     for said in found:
       print(f'      {said.removesuffix(photos.ADVICE[split]).strip()}')
     bad += len(found)
@@ -166,7 +168,7 @@ def check(config: ConfigDict, out: str) -> None:
     experiment.create_source(config, split) for split in ('train', 'test')
   )
   print(describe(train, 'train'))
-  print(describe(test, 'test'))
+  print(describe(test, exact.split_name(config)))
   if train.class_names != test.class_names:
     print('      MISSING: the classes of the two splits differ')
   if out:

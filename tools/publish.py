@@ -17,7 +17,7 @@ from typing import Any
 import jax
 
 from configs import default
-from data import mean_image
+from data import mean_image, parts
 from errors import UserError
 from evaluation import networks
 from runtime import mesh, run_log, storage
@@ -114,7 +114,9 @@ def card(run: dict, name: str, digest: str, network: networks.Network) -> str:
     (a for a in shlex.split(trained) if a.startswith('--config=')),
     '--config=FILE',
   )
-  held_out = 'held out' if (data['options'] or {}).get('held_out') else 'test'
+  split = 'test'
+  if parts.is_held_out(data['options'] or {}, config['eval'].get('split', '')):
+    split = 'held out'
   versions = ', '.join(
     f'{k} {v}'
     for k, v in start.items()
@@ -127,7 +129,7 @@ def card(run: dict, name: str, digest: str, network: networks.Network) -> str:
 | network | {config['model']['name']}, {_parameters(network):,} parameters |
 | data | {data['name']}, {len(run['classes']['class_names'])} classes |
 | error | **{evaluation['eval/top1_error']:.2%}** top-1: \
-{evaluation['eval/wrong']:,} of {count:,} ({held_out}, protocol \
+{evaluation['eval/wrong']:,} of {count:,} ({split}, protocol \
 {evaluation['eval/protocol']}), at the last step, {evaluation['step']:,} |
 | recipe | {config['optimizer']['name']}, rate \
 {config['optimizer']['learning_rate']:g}, {train['batch_size']} an update, \

@@ -15,6 +15,7 @@ import re
 import statistics
 from typing import Any
 
+from data import parts
 from errors import UserError
 from runtime import storage
 from runtime import workdir as workdir_lib
@@ -49,6 +50,8 @@ _SAME = (
   'model', 'data.name', 'data.geometry', 'train.augment', 'train.steps',
   'train.epochs', 'optimizer',
 )  # fmt: skip
+# Options that make the training set a part of the data's.
+_PARTS = ('first', *parts.HOLDOUTS, 'per_class')
 
 
 def expected(row: Row) -> dict[str, Any]:
@@ -72,8 +75,10 @@ def _field(tree, path):
 def matches(row: Row, config: dict[str, Any], found: dict[str, Any]) -> bool:
   """Returns whether a result file is one of a row with that config."""
   result = found['result']
+  if result.get('test_set') or found.get('trained_on'):
+    return False  # not the test split of its training data, or not all classes
   options = found['config']['data']['options'] or {}
-  if options.get('first') or options.get('held_out'):
+  if any(options.get(field) for field in _PARTS):
     return False  # not the paper's training set
   scales = tuple(result.get('scales', ()))
   if not scales and result['protocol'] == 'center':
@@ -206,7 +211,7 @@ def _others(found):
     members = len(content['networks'])
     row = (
       config['model']['name'] + f', {members} networks' * (members > 1),
-      config['data']['name'],
+      result.get('test_set') or _data(content),
       f'{config["optimizer"]["name"]}, {config["train"]["augment"]}',
       f'{result["protocol"]} {scales}'.strip(),
       f'{result["count"]:,}',
@@ -224,6 +229,17 @@ def _others(found):
       f'| {" | ".join(what)} | {_ours(*seeds.values())} | {devices} |'
     )
   return lines
+
+
+def _data(content):
+  """The data by name, what part of it was trained on, what was evaluated."""
+  data = content['config']['data']
+  options = data['options'] or {}
+  said = [f'{f} {options[f]:,}' for f in (*_PARTS, 'draw') if options.get(f)]
+  if content.get('split', 'test') != 'test':
+    said.append(content['split'])
+  name = f'{data["name"]} {options.get("builder", "")}'.strip()
+  return ', '.join([name, *said])
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 
 import experiment
 from errors import UserError, closest
-from evaluation import inference, protocols
+from evaluation import exact, inference, protocols
 from recipe import augment
 from runtime import command_line, compile_cache
 from runtime.progress import Progress
@@ -58,7 +58,7 @@ def samples(config: ConfigDict, _: list[str]):
   chosen = rng.choice(len(source), count, replace=False)
   images = source.batch(chosen)['image']
   return drawing.sheet(images, min(_COLUMNS, count)), [
-    f'{count} of {len(source):,} test images: '
+    f'{count} of {len(source):,} {exact.split_name(config)} images: '
     f'{", ".join(map(str, chosen[:_COLUMNS]))}' + ', ...' * (count > _COLUMNS)
   ]
 

@@ -288,17 +288,18 @@ class Loop:
     )
     if (self.log.last_eval or {}).get('step') == step:
       return result  # a kill came between this line and the checkpoint
-    self.log.write(step, {f'eval/{k}': v for k, v in result.items()})
+    line = {**result, 'split': exact.split_name(self.config)}
+    self.log.write(step, {f'eval/{k}': v for k, v in line.items()})
     examples = len(self.experiment.train_source)
     epoch = step * self.config.train.batch_size / examples
-    said = exact.describe(self.config.data, result)
+    said = exact.describe(self.config, result)
     self.log.say(f'epoch {epoch:.1f}, step {step}: {said}')
     return result
 
   def _report(self, first, step):
     def of(line):
       result = {k.removeprefix('eval/'): v for k, v in line.items()}
-      said = exact.describe(self.config.data, result)
+      said = exact.describe(self.config, result)
       return f'{said}, step {line["step"]}'
 
     log, experiment = self.log, self.experiment

@@ -26,8 +26,10 @@ DEFAULTS = {
   'optimizer.momentum_form': 'caffe', 'optimizer.weight_decay': 0.0,
   'optimizer.frozen': (), 'optimizer.rates': {},
   'schedule.name': 'step', 'schedule.boundaries': (), 'schedule.factors': (),
-  'eval.every': '1 epoch', 'eval.batch_size': 1000, 'eval.protocol': '',
+  'eval.every': '1 epoch', 'eval.split': '', 'eval.batch_size': 1000,
+  'eval.protocol': '',
   'eval.corners': 'square', 'eval.scales': (), 'eval.members': '',
+  'eval.other_classes': 'keep', 'eval.label_sets': '',
   'eval.save': '',
   'checkpoint.every': '1 epoch', 'checkpoint.keep': 2,
   'checkpoint.keep_best': 1,
@@ -336,6 +338,19 @@ ARGUMENTS = {
   'resnet_cifar:data=mnist5k': {
     'data.name': 'mnist5k', 'data.mean': (33.3,),
     'train.augment_options.fill': (33.3,),
+  },
+  # fb.resnet.torch, datasets/cifar100.lua.
+  'resnet_cifar:data=cifar100': {
+    'data.name': 'cifar100', 'data.mean': (129.3, 124.1, 112.4),
+    'train.augment_options.fill': (129.3, 124.1, 112.4),
+  },
+  'resnet_cifar:data=tfds': {
+    'data.name': 'tfds', 'data.options.builder': '', 'data.threads': -1,
+    'data.mean': (127.5,), 'train.augment_options.fill': (127.5,),
+  },
+  'resnet:data=tfds': {
+    'data.name': 'tfds', 'data.options.builder': '',
+    'data.options.photographs': True,
   },
   'resnet_cifar:data=fake,smoke': {
     'data.name': 'fake', 'data.options.shape': (32, 32, 3),

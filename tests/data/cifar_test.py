@@ -1,15 +1,17 @@
-"""CIFAR-10's archives, binary and Python; pickles that would run code."""
+"""CIFAR's archives, binary and Python; pickles that would run code."""
 
+import hashlib
 import io
 import os
 import pickle
+import shutil
 import struct
 import tarfile
 
 import numpy as np
 import pytest
 
-from data import sources
+from data import cifar, sources
 from errors import UserError
 
 PARTS = [f'data_batch_{i}' for i in range(1, 6)] + ['test_batch']
@@ -89,6 +91,104 @@ def test_unpacked_and_archived(tmp_path, content):
     file.unlink()
   check(tmp_path)
   check(archive)
+
+
+def hundred(split, kind):
+  """Returns pixels, both labels and a file of a small CIFAR-100."""
+  rng = np.random.default_rng(split == 'test')
+  data = rng.integers(0, 256, (6, 3072), np.uint8)
+  fine, coarse = [99, 0, 42, 1, 26, 39], [13, 4, 8, 1, 13, 5]
+  if kind == 'binary':  # <1 x coarse label><1 x fine label><3072 x pixel>
+    rows = zip(coarse, fine, data)
+    content = b''.join(bytes([c, f]) + row.tobytes() for c, f, row in rows)
+  else:
+    content = pickle.dumps(
+      {b'filenames': [b'a.png'] * 6, b'batch_label': b'b', b'data': data,
+       b'fine_labels': fine, b'coarse_labels': coarse}, 4,
+    )  # fmt: skip
+  return data, fine, coarse, content
+
+
+@pytest.mark.parametrize('kind', ['binary', 'python'])
+def test_the_hundred_classes_and_the_twenty(tmp_path, kind):
+  folder = tmp_path / f'cifar-100-{kind}'
+  folder.mkdir()
+  end = '.bin' if kind == 'binary' else ''
+  for split in ('train', 'test'):
+    (folder / f'{split}{end}').write_bytes(hundred(split, kind)[3])
+    (folder / 'fine_label_names.txt').write_text('not read\n')
+  archive = tmp_path / f'cifar-100-{kind}.tar.gz'
+  with tarfile.open(archive, 'w:gz') as tar:
+    tar.add(folder, folder.name)
+  alone = tmp_path / 'alone'
+  alone.mkdir()
+  shutil.copy(archive, alone)
+  for place in (tmp_path, folder, archive, alone):
+    for split in ('train', 'test'):
+      data, fine, coarse, _ = hundred(split, kind)
+      source = sources.create('cifar100', split, str(place))
+      batch = source.batch(np.arange(6))
+      planes = batch['image'].transpose(0, 3, 1, 2).reshape(6, 3072)
+      np.testing.assert_array_equal(planes, data)
+      assert batch['label'].tolist() == fine
+      assert [source.class_names[i] for i in fine] == [
+        'worm', 'apple', 'leopard', 'aquarium_fish', 'crab', 'keyboard',
+      ]  # fmt: skip
+      other = sources.create('cifar100', split, str(place), labels='coarse')
+      assert other.batch(np.arange(6))['label'].tolist() == coarse
+      assert [other.class_names[i] for i in coarse[:3]] == [
+        'non-insect_invertebrates', 'fruit_and_vegetables', 'large_carnivores',
+      ]  # fmt: skip
+      assert (source.num_classes, other.num_classes) == (100, 20)
+      packed = place in (archive, alone)
+      digest = hashlib.md5(archive.read_bytes()).hexdigest()
+      assert [digest in note for note in source.notes] == [True] * packed
+
+
+def test_the_sites_own_archive_needs_no_word(tmp_path, monkeypatch):
+  archive = tmp_path / 'cifar-100-python.tar.gz'
+  with tarfile.open(archive, 'w:gz') as tar:
+    content = hundred('test', 'python')[3]
+    info = tarfile.TarInfo('cifar-100-python/test')
+    info.size = len(content)
+    tar.addfile(info, io.BytesIO(content))
+  digest = hashlib.md5(archive.read_bytes()).hexdigest()
+  known = cifar._CIFAR100._replace(archives={archive.name: digest})
+  monkeypatch.setattr(cifar, '_CIFAR100', known)
+  assert sources.create('cifar100', 'test', str(tmp_path)).notes == ()
+
+
+@pytest.mark.parametrize(
+  ('files', 'options', 'message'),
+  [
+    ({}, {}, r'neither cifar-100-binary.tar.gz nor .* all of test unpacked'),
+    ({'test.bin': b'x' * 3073}, {}, 'cifar100: 3,073 bytes, .* of 3,074'),
+    ({'test': modern('test_batch')}, {}, 'test is not a batch of cifar100'),
+    ({}, {'labels': 'corse'}, "labels 'corse' .* Did you mean 'coarse'"),
+  ],
+)
+def test_what_is_not_the_hundred_classes_is_named(
+  tmp_path, files, options, message
+):
+  for name, content in files.items():
+    (tmp_path / name).write_bytes(content)
+  with pytest.raises(UserError, match=message):
+    sources.create('cifar100', 'test', str(tmp_path), **options)
+
+
+def test_the_hundred_classes_without_a_directory():
+  with pytest.raises(
+    UserError, match=r"'cifar100' needs data.dir: .* cifar-100-python.tar.gz of"
+  ):
+    sources.create('cifar100', 'train')
+
+
+def test_a_directory_may_be_called_as_a_file(tmp_path):
+  place = tmp_path / 'x.bin'
+  place.mkdir()
+  for part in PARTS:
+    (place / part).write_bytes(modern(part))
+  check(place)
 
 
 class Evil:

@@ -188,19 +188,21 @@ def test_a_folder_above_or_below_leads_to_the_right_one(root):
 
 def test_a_split_by_another_name_leads_to_its_option(root):
   (root / 'val').rename(root / 'Validation')
-  for split in ('train', 'test'):
-    refused(
-      r'has no val: .* Set --config.data.options.test_folder=Validation$',
-      root,
-      split,
-    )
+  refused(
+    r'has no val: .* Set --config.data.options.test_folder=Validation$',
+    root,
+    'test',
+  )
   (root / 'train').rename(root / 'training')
   refused(
     'has no train and no val: .*train_folder=training .*=Validation$', root
   )
   (root / 'training').rename(root / 'train')
   (root / 'Validation').rename(root / 'other')
-  refused('test_folder=NAME$', root)
+  refused(r'test_folder=NAME; for none: .*\.holdout=N', root, 'test')
+  (root / 'train').rename(root / 'other2')
+  (root / 'other').rename(root / 'val')
+  refused('train_folder=NAME$', root)
   shutil.rmtree(root)
   root.mkdir()
   refused('it holds no photographs', root)
@@ -226,3 +228,67 @@ def test_many_names_are_cut():
   assert listing.shown([str(i) for i in range(9)]) == (
     '0, 1, 2, 3, 4, 5 and 3 more'
   )
+
+
+# Only to evaluate on: `folders.only_test`.
+
+
+def create_test(root, classes=('class0', 'class1', 'class2'), **options):
+  return sources.create_test('folder', str(root), classes, **options)
+
+
+def test_a_test_folder_needs_none_to_train_on(root):
+  expected = create(root, 'test')
+  shutil.rmtree(root / 'train')
+  found = create_test(root)
+  assert found.keys(np.arange(6)) == expected.keys(np.arange(6))
+  assert found.class_names == ('class0', 'class1', 'class2')
+  assert found.read(np.arange(6)) == expected.read(np.arange(6))
+
+
+def test_a_folder_of_classes_is_a_test_folder_itself(root):
+  found = create_test(root / 'val')
+  assert found.keys(np.arange(1)) == ['class0/0_0.jpg']
+  (photo,) = found.read(np.array([3]))
+  assert photo.encoded == (root / 'val/class1/1_1.jpg').read_bytes()
+  assert (photo.label, photo.key) == (1, 'class1/1_1.jpg')
+
+
+def test_a_list_of_labels_counts_as_the_training_folder_or_the_network(root):
+  shutil.rmtree(root / 'val')
+  (root / 'val').mkdir()
+  (root / 'val/a.jpg').write_bytes(jpeg(0))
+  (root / 'val.txt').write_text('a.jpg 1')
+  names = ('x', 'class2', 'class1')
+  assert create_test(root, names).class_names[1] == 'class1'
+  shutil.rmtree(root / 'train')
+  found = create_test(root, names)
+  assert found.class_names == names
+  assert found.count_classes().tolist() == [0, 1, 0]
+  (root / 'val.txt').unlink()
+  with pytest.raises(UserError, match='there is no file of labels'):
+    create_test(root, names)
+  assert create_test(root, names, labelled=False).keys([0]) == ['val/a.jpg']
+
+
+@pytest.mark.parametrize(
+  ('move', 'options', 'words'),
+  [
+    ('test', {}, r'has no val: .* Set --config.data.options.test_folder=test'),
+    ('below/val', {}, r'has no val: .*Set --config.data.dir=.*below'),
+    ('', {}, r'has no val: val/CLASS/NAME.jpg is expected there'),
+    ('other', {'test_folder': 'tset'}, r'has no tset: tset/CLASS'),
+    ('val', {'test_fodler': 'x'}, r"no field 'test_fodler'.*'test_folder'"),
+    ('val', {'labels': 'a.txt'}, 'is for photographs without folders'),
+  ],
+)
+def test_what_is_no_test_folder_is_refused(root, move, options, words):
+  shutil.rmtree(root / 'train')
+  if not move:
+    shutil.rmtree(root / 'val')
+  elif move != 'val':
+    (root / move).parent.mkdir(exist_ok=True)
+    (root / 'val').rename(root / move)
+  with pytest.raises(UserError, match=words) as error:
+    create_test(root, **options)
+  assert '\n' not in str(error.value)

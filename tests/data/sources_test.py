@@ -2,32 +2,20 @@
 
 import functools
 import hashlib
-import io
 import pathlib
-import sys
 
 import numpy as np
 import pooch
 import pytest
-from idx import write_idx
-from photographs import encode
-from PIL import Image
+from idx import make_mnist, write_idx
 
-from configs import resnet
-from data import mnist, sources
+from data import arrays, mnist, sources
 from errors import UserError
-from experiment import create_source
 
 
 @pytest.fixture
 def idx_directory(tmp_path):
-  """Both splits of a small MNIST: train plain, test gzipped."""
-  rng = np.random.default_rng(0)
-  for stem, n, end in (('train', 30, ''), ('t10k', 20, '.gz')):
-    images = rng.integers(0, 256, (n, 28, 28), np.uint8)
-    write_idx(tmp_path / f'{stem}-images-idx3-ubyte{end}', images)
-    labels = np.arange(n, dtype=np.uint8) % 10
-    write_idx(tmp_path / f'{stem}-labels-idx1-ubyte{end}', labels)
+  make_mnist(tmp_path)
   return tmp_path
 
 
@@ -191,109 +179,6 @@ def test_fake_source_takes_its_options():
     sources.create('fake', 'train', num_clases=3)
 
 
-@pytest.mark.slow
-def test_tfds_array_record_without_tensorflow(tmp_path):
-  import tensorflow_datasets as tfds  # noqa: PLC0415  slow
-
-  rng = np.random.default_rng(0)
-  images = rng.integers(0, 256, (12, 28, 28), np.uint8)
-
-  class TinyDigits(tfds.core.GeneratorBasedBuilder):
-    """Twelve digits."""
-
-    VERSION = tfds.core.Version('1.0.0')
-    pkg_dir_path = tmp_path  # this test is not an installed package
-
-    def _info(self):
-      return self.dataset_info_from_configs(
-        features=tfds.features.FeaturesDict(
-          {
-            'image': tfds.features.Image(shape=(28, 28, 1)),
-            'label': tfds.features.ClassLabel(num_classes=10),
-          }
-        )
-      )
-
-    def _split_generators(self, manager):
-      del manager
-      return {
-        'train': self._generate(range(8)),
-        'test': self._generate(range(8, 12)),
-      }
-
-    def _generate_examples(self, numbers):
-      return self._generate(numbers)
-
-    def _generate(self, numbers):
-      for i in numbers:
-        png = io.BytesIO()
-        Image.fromarray(images[i]).save(png, 'png')
-        yield i, {'image': io.BytesIO(png.getvalue()), 'label': i % 10}
-
-  builder = TinyDigits(data_dir=tmp_path, file_format='array_record')
-  builder.download_and_prepare()
-  options = {'builder': 'tiny_digits', 'train_split': 'train[:50%]'}
-  train = sources.create('tfds', 'train', str(tmp_path), **options)
-  test = sources.create('tfds', 'test', str(tmp_path), **options)
-  assert (len(train), len(test)) == (4, 4)
-  assert train.num_classes == 10
-  assert train.image_shape == (28, 28, 1)
-  seen = {images[i].tobytes(): i % 10 for i in range(12)}
-  batch = test.batch(np.array([3, 0, 0, 1, 2]))
-  assert batch['image'].dtype == np.uint8
-  assert [seen[i.tobytes()] for i in batch['image']] == batch['label'].tolist()
-  assert 'tensorflow' not in sys.modules
-  for split, builder, message in (
-    ('train', 'tiny_digit', "'tiny_digit' of TFDS. Did you mean 'tiny_digits'"),
-    ('nope', 'tiny_digits', r"no split 'nope'. Known: train, test"),
-    ('train', 'tiny_digits:2.0.0', "cannot open 'tiny_digits:2.0.0'"),
-  ):
-    with pytest.raises(UserError, match=message) as error:
-      sources.create(
-        'tfds', 'train', str(tmp_path), builder=builder, train_split=split
-      )
-    assert '\n' not in str(error.value)
-
-
-@pytest.mark.slow
-def test_photographs_of_tfds_are_cropped_as_others(tmp_path):
-  import tensorflow_datasets as tfds  # noqa: PLC0415  slow
-
-  class Pictures(tfds.core.GeneratorBasedBuilder):
-    """Six pictures of two kinds and many sizes, without names of files."""
-
-    VERSION = tfds.core.Version('1.0.0')
-    pkg_dir_path = tmp_path
-
-    def _info(self):
-      label = tfds.features.ClassLabel(names=['dark', 'bright'])
-      image = tfds.features.Image(encoding_format='jpeg')
-      return self.dataset_info_from_configs(
-        features=tfds.features.FeaturesDict({'image': image, 'label': label})
-      )
-
-    def _split_generators(self, manager):
-      del manager
-      return {'train': self._generate_examples()}
-
-    def _generate_examples(self):
-      for i in range(6):
-        image = np.full((70 + i, 90 - i, 3), 200 * (i % 2), np.uint8)
-        yield i, {'image': io.BytesIO(encode(image)), 'label': i % 2}
-
-  Pictures(data_dir=tmp_path, file_format='array_record').download_and_prepare()
-  config = resnet.get_config()
-  config.data.update(name='tfds', dir=str(tmp_path), image_size=64)
-  config.data.options = {'builder': 'pictures'}
-  config.data.geometry.update(smallest=64, largest=70)
-  source = create_source(config, 'train')
-  assert source.class_names == ('dark', 'bright')
-  batch = source.batch(np.arange(6))
-  assert batch['image'].shape == (6, 64, 64, 3)
-  bright = batch['image'].mean((1, 2, 3)) > 100
-  np.testing.assert_array_equal(bright, batch['label'] == 1)
-
-
 def test_imagenet_that_is_not_there_names_three_ways_on(tmp_path, monkeypatch):
   monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'nothing'))
   for directory in ('', str(tmp_path)):
@@ -304,3 +189,13 @@ def test_imagenet_that_is_not_there_names_three_ways_on(tmp_path, monkeypatch):
     assert 'already prepared' not in str(error.value)
   with pytest.raises(UserError, match="'mnist' of TFDS"):
     sources.create('tfds', 'train', str(tmp_path), builder='mnist')
+
+
+def test_a_source_in_other_classes_counts_them_and_not_those_it_has_not():
+  images = np.zeros((5, 2, 2, 1), np.uint8)
+  labels = np.array([0, 2, 2, 3, 3])
+  source = arrays.ArraySource(images, labels, ('a', 'none', 'c', 'd'))
+  found = sources.renumbered(source, [4, -1, 0, 2], tuple('cxdya'))
+  assert found.batch(np.arange(5))['label'].tolist() == [4, 0, 0, 2, 2]
+  assert found.count_classes().tolist() == [2, 0, 2, 0, 1]
+  assert found.class_names == tuple('cxdya')

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 import zoo
+from configs import default
 from data import arrays, preprocess, sources
 from evaluation import exact
 from recipe import losses
@@ -141,6 +141,10 @@ def test_top5_is_left_out_where_it_says_nothing(parts):
   variables = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
   result = run((net, variables, source, parts[3]), 8)
   assert 'top5_error' not in result
-  said = exact.describe(ConfigDict({'name': 'fake', 'options': {}}), result)
+  config = default.get_config()
+  config.data.name = 'fake'
+  said = exact.describe(config, result)
   assert said.startswith('fake test, single: top-1 error ')
+  config.data.update(name='tfds', options={'builder': 'food101'})
+  assert exact.describe(config, result).startswith('tfds food101 test, single')
   assert f'({result["wrong"]} of 20)' in said

@@ -69,6 +69,9 @@ MODULES = {
     'evaluation/predictions evaluation/saving'
   ),
   'evaluation/protocols.py': _tests('evaluation/protocols evaluation/networks'),
+  'evaluation/test_sets.py': _tests('evaluation/test_sets'),
+  'data/classes.py': _tests('data/classes evaluation/test_sets'),
+  'data/label_sets.py': _tests('data/label_sets evaluation/test_sets'),
   'evaluation/scoring.py': _tests('evaluation/protocols evaluation/networks'),
   'runtime/checkpoints.py': _tests(
     'trainer training/tally training/warm_start training/restarts '

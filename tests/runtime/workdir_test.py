@@ -13,7 +13,7 @@ ANOTHER_RUN = {'optimizer.name', 'data.name', 'data.image_size'}
 # Not to one who only looks: `networks.as_trained` takes what is recorded.
 WHERE_IT_GOES_ON = {
   'train.batch_size', 'optimizer.momentum_form', 'data.mean', 'data.std',
-  'data.order',
+  'data.order', 'optimizer.frozen',
 }  # fmt: skip
 FIRST_VALUES = {
   'model.init', 'model.init_exponent', 'model.init_range',
@@ -82,3 +82,32 @@ def test_a_field_that_was_not_there_yet_makes_no_other_run(tmp_path):
   (tmp_path / 'config.json').write_text(json.dumps(recorded))
   changed = workdir.check_owner(tmp_path, config, trains=True)
   assert changed.keys() == {'optimizer.momentum_form', 'data.order'}
+
+
+@pytest.mark.parametrize(
+  ('there', 'here', 'said'),
+  [
+    ({}, {'per_class': 5}, 'per_class: 0 there, 5 here'),
+    ({'per_class': 5}, {}, 'per_class: 5 there, 0 here'),
+    ({'per_class': 5}, {'per_class': 5, 'draw': 1}, 'draw: 0 there, 1 here'),
+    ({}, {'holdout': 5}, 'holdout: 0 there, 5 here'),
+    ({'held_out': 5}, {}, 'held_out: 5 there, 0 here'),
+    ({'builder': 'a'}, {'builder': 'b'}, 'builder: a there, b here'),
+    ({'per_class': 0, 'draw': 0}, {}, ''),
+    ({'first': 5}, {'first': 6}, ''),
+  ],
+)
+def test_other_examples_are_another_run(tmp_path, there, here, said):
+  config = lenet5.get_config('data=mnist')
+  (tmp_path / 'checkpoints' / '00000004').mkdir(parents=True)
+  recorded = workdir.as_json(config)
+  recorded['data']['options'] = there
+  (tmp_path / 'config.json').write_text(json.dumps(recorded))
+  config.data.options = here
+  changed = workdir.check_owner(tmp_path, config)  # who looks at it may
+  assert ('data.options.per_class' in changed) == ('per_class' in said)
+  if not said:
+    workdir.check_owner(tmp_path, config, trains=True)
+    return
+  with pytest.raises(UserError, match=f'another run .*{said}'):
+    workdir.check_owner(tmp_path, config, trains=True)

@@ -322,7 +322,9 @@ def test_three_checkpoints_are_the_mean_of_their_saved_probabilities(
     8,
   )
   np.testing.assert_allclose(together, mean, atol=1e-6)
-  written = workdir / 'results' / 'resnet18.ensemble3.folder.ten_crop.256.json'
+  written = (
+    workdir / 'results' / 'resnet18.ensemble3.folder.gone.ten_crop.256.json'
+  )
   content = json.loads(written.read_text())
   assert content['networks'] == [str(r) for r in runs]
   assert content['result'] == result

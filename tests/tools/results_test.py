@@ -47,6 +47,22 @@ def test_part_of_a_split_is_no_result():
   short = copy.deepcopy(result_file(row))
   short['config']['train']['epochs'] = 1.0
   assert not results.matches(row, config, short)
+  for option in ('first', 'held_out', 'holdout', 'per_class'):
+    part = copy.deepcopy(result_file(row))
+    part['config']['data']['options'] = {option: 1000}
+    assert not results.matches(row, config, part)
+
+
+def test_another_test_set_is_no_row(tmp_path):
+  row = reported.ROWS[2]
+  config = results.expected(row)
+  part = result_file(row, test_set='imagenet2012 test (labels of real.json)')
+  assert not results.matches(row, config, part)
+  other = {**result_file(row), 'trained_on': {'name': 'mnist', 'options': {}}}
+  assert not results.matches(row, config, other)
+  page = results.page([part])
+  assert page.count('needs ImageNet') == 56
+  assert '| alexnet | imagenet2012 test (labels of real.json) | ' in page
 
 
 def test_the_page_shows_files_and_says_what_is_missing(tmp_path):
@@ -66,6 +82,10 @@ def test_the_page_shows_files_and_says_what_is_missing(tmp_path):
     '| alexnet | imagenet2012 | momentum, lighting | ten_crop 256 | 12 | 50.'
     in said
   )
+  other['config']['data']['options'] = {'holdout': 5000, 'draw': 1}
+  other['split'] = 'held out'
+  said = results.page([{**other, 'file': 'c.json'}])
+  assert '| imagenet2012, holdout 5,000, draw 1, held out | momentum' in said
   file.write_text('{}')
   with pytest.raises(UserError, match=r'a\.json is no result file'):
     results.read([str(tmp_path)])
