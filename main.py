@@ -24,7 +24,9 @@ def parse_flags(argv: list[str]) -> list[str]:
   """Parses flags as absl does; prints help and ends where it is asked for."""
   if command_line.asks_for_help(argv):
     command_line.leave_with(_help, command_line.config_path(argv))
-  return command_line.parse(argv, recorded.read, config_lib.make_room)
+  trains = command_line.text_of('mode', argv) != 'eval'
+  read = recorded.read if trains else recorded.read_trained
+  return command_line.parse(argv, read, config_lib.make_room)
 
 
 def _help(path):

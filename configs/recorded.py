@@ -39,6 +39,16 @@ def read(path: str) -> ConfigDict:
   return config
 
 
+def read_trained(path: str) -> ConfigDict:
+  """As `read`, of a run that is looked at: without what it started from.
+
+  There `init_from` names what is looked at in place of the run.
+  """
+  config = read(path)
+  config.init_from = ''
+  return config
+
+
 def _as_config(value: Any) -> Any:
   """JSON has no tuples."""
   if isinstance(value, dict):

@@ -33,7 +33,12 @@ class Model(NamedTuple):
   image_shape: tuple[int, int, int]  # of the data set, where all are equal
 
 
-def load(config: ConfigDict, workdir: str, classes: str = '') -> Model:
+def load(
+  config: ConfigDict,
+  workdir: str,
+  classes: str = '',
+  other_data: bool = False,
+) -> Model:
   """Returns the network of a workdir, or of `init_from`, and `eval.members`.
 
   Args:
@@ -41,6 +46,8 @@ def load(config: ConfigDict, workdir: str, classes: str = '') -> Model:
     workdir: with checkpoints, or '' with `init_from`.
     classes: file with a name a line; '': those recorded in the workdir,
       ImageNet's for other people's weights, else those of the data set.
+    other_data: whether the config's data set may be another than that of the
+      run, as where its labels are not compared with the network's classes.
 
   Raises:
     UserError: no checkpoint, no names; damaged, or it does not fit.
@@ -54,13 +61,19 @@ def load(config: ConfigDict, workdir: str, classes: str = '') -> Model:
   config = networks.as_trained(config, path)
   if not networks.is_file(path):
     place = workdir_lib.containing(path)
-    workdir_lib.check_owner(
-      place, config, config_lib.defaults_of_network(config)
-    )
+    mine = _with_data_of(place, config) if other_data else config
+    workdir_lib.check_owner(place, mine, config_lib.defaults_of_network(mine))
   names, shape = _classes(config, place, classes)
   found = [networks.load(config, path, len(names))]
   found += networks.members(config, names)
   return Model(found, as_words(names), shape)
+
+
+def _with_data_of(place, config):
+  config = config.copy_and_resolve_references()
+  recorded = workdir_lib.read_config(place).get('data', {})
+  config.data.name = recorded.get('name', config.data.name)
+  return config
 
 
 def _classes(config, place, file):

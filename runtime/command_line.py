@@ -70,10 +70,11 @@ def asks_for_help(argv: Sequence[str]) -> bool:
 
 def config_path(argv: Sequence[str]) -> str:
   """Returns the text of --config, '' where it is not given."""
-  return _text_of('config', argv)
+  return text_of('config', argv)
 
 
-def _text_of(flag, argv):
+def text_of(flag: str, argv: Sequence[str]) -> str:
+  """Returns the text of a flag, '' where it is not given."""
   for argument, after in zip(argv, [*argv[1:], '']):
     if match := re.fullmatch(f'--?{flag}(?:=(.*))?', argument, re.S):
       return after if match[1] is None else match[1]
@@ -94,7 +95,7 @@ def _with_recorded(argv: list[str]) -> list[str]:
   """
   if config_path(argv):
     return argv
-  workdir = _text_of('workdir', argv)
+  workdir = text_of('workdir', argv)
   weights = overrides(argv).get('init_from', '')
   tried = []
   for path in filter(None, (workdir, weights)):

@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 
+import zoo
 from evaluation.scoring import Network
-from zoo import activations
 
 MOST = 64  # maps of a layer that are shown
 
@@ -25,11 +25,12 @@ def states(
 
   def forward(variables, images):
     images = network.prepare(images)
-    return activations.of(network.module, variables, images, layers)
+    return zoo.activations(network.module, variables, images, layers)
 
   seen = jax.device_get(jax.jit(forward)(network.variables, images))
   size, channels = network.image_size, images.shape[-1]
-  order = layers or activations.names(network.module, (size, size, channels))
+  shape = (size, size, channels)
+  order = layers or zoo.layer_shapes(network.module, shape)
   return {name: np.asarray(seen[name], np.float32) for name in order}
 
 

@@ -8,6 +8,45 @@ import pathlib
 import numpy as np
 import onnx
 
+_ALEXNET = (
+  'conv1 norm1 pool1 conv2 norm2 pool2 conv3 conv4 conv5 pool5 fc6 fc7 fc8'
+).split()
+_MODULE = '_1x1 _3x3_reduce _3x3 _5x5_reduce _5x5 _pool_proj'.split()
+
+
+def _modules(names):
+  return [
+    f'inception_{n}{part}' for n in names.split() for part in [*_MODULE, '']
+  ]
+
+
+def _numbered(counts, form):
+  return [form.format(i, j + 1) for i, n in counts for j in range(n)]
+
+
+# The papers' layers in the order in which a graph computes them.
+LAYERS = {
+  'light_bvlc_alexnet': _ALEXNET,
+  'light_zfnet512': _ALEXNET,
+  'light_inception_v1': [
+    *'conv1 pool1 norm1 conv2_reduce conv2 norm2 pool2'.split(),
+    *_modules('3a 3b'), 'pool3', *_modules('4a 4b 4c 4d 4e'), 'pool4',
+    *_modules('5a 5b'), 'avgpool', 'classifier',
+  ],
+  'light_vgg19': [
+    *(
+      name
+      for i, n in ((1, 2), (2, 2), (3, 4), (4, 4), (5, 4))
+      for name in (*_numbered([(i, n)], 'conv{}_{}'), f'pool{i}')
+    ),
+    'fc6', 'fc7', 'fc8',
+  ],
+  'light_resnet50': [
+    'conv1', 'pool1',
+    *_numbered([(2, 3), (3, 4), (4, 6), (5, 3)], 'conv{}_{}'),
+    'avgpool', 'fc',
+  ],
+}  # fmt: skip
 KEPT = (1, 3, 5, 7, 11, 1000)  # sides of kernels, colours, classes
 
 
@@ -45,6 +84,30 @@ def random_model(graph_name, side, width=1.0):
     graph.initializer.append(onnx.numpy_helper.from_array(value, name))
   _mend(graph, graph_name, side)
   return model
+
+
+def give_layers(model, graph_name):
+  """Makes outputs of what its layers say; returns their names by layer.
+
+  After the ReLU; of a block of ResNet what follows its sum, of a module of
+  GoogLeNet the concatenation.
+  """
+  nodes = list(model.graph.node)
+  made = {output: node.op_type for node in nodes for output in node.output}
+  kinds, found = {'Relu', 'LRN', 'MaxPool', 'AveragePool', 'Concat'}, []
+  for node in nodes:
+    strides = [list(a.ints) for a in node.attribute if a.name == 'strides']
+    inside = node.op_type == 'MaxPool' and strides == [[1, 1]]  # of a module
+    if graph_name == 'light_resnet50' and node.op_type == 'Relu' and found:
+      inside = made[node.input[0]] != 'Sum'
+    if node.op_type in kinds and not inside:
+      found.append(node.output[0])
+  for name in found:
+    model.graph.output.append(
+      onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+    )
+  logits = model.graph.output[0].name
+  return dict(zip(LAYERS[graph_name], [*found, logits], strict=True))
 
 
 def _mend(graph, graph_name, side):

@@ -48,7 +48,7 @@ def run(
 
   def parse(argv):
     return command_line.parse(
-      argv, recorded.read, config_lib.make_room, bool(stray)
+      argv, recorded.read_trained, config_lib.make_room, bool(stray)
     )
 
   app.run(main, flags_parser=parse)

@@ -1,11 +1,15 @@
-"""Prints docs/zoo.md, all networks in one page, or draws a picture of them.
+"""Prints docs/zoo.md, all networks in one page; their layers; or draws them.
 
     python -m tools.overview > docs/zoo.md
+    python -m tools.overview --layers > docs/layers.md
     python -m tools.overview --chart=docs/ilsvrc.png
 
 Counts are those of tools.summarize. The picture needs pip install matplotlib.
 """
 
+import functools
+import itertools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import zoo
@@ -117,6 +121,79 @@ def page() -> str:
   return '\n'.join(lines)
 
 
+_FAMILIES = {
+  'lenet5': 'LeNet-5',
+  'alexnet': 'AlexNet',
+  'zfnet': 'ZFNet',
+  'vgg': 'VGG',
+  'googlenet': 'GoogLeNet',
+  'resnet': 'ResNet',
+  'resnet_cifar': 'ResNet on CIFAR',
+}
+
+
+def layers() -> str:
+  """Returns docs/layers.md: what `zoo.activations` and tools.features know."""
+  lines = [
+    '# Names of layers',
+    '',
+    'Written by `python -m tools.overview --layers > docs/layers.md`. They',
+    "are the papers' names, by which [features](prediction.md#features) are",
+    'asked for. A number is that of the channels, or of the units where the',
+    "map is 1x1; maps are those of an image of the paper's size. States are",
+    'those after the ReLU, or the squashing function, where the paper has one;',
+    'of a module of GoogLeNet (`inception_3a`) its concatenated branches, of a',
+    'block of ResNet (`conv2_1`) its sum after the ReLU. Of a config, with its',
+    'size of image: `python -m tools.features --config=FILE.py --list`.',
+    '',
+    *(f'- [{title}](#{_slug(title)})' for title in _FAMILIES.values()),
+  ]
+  for family, title in _FAMILIES.items():
+    lines += ['', f'## {title}']
+    tables: dict[tuple[str, ...], list[str]] = {}
+    for name in zoo.names(family):
+      tables.setdefault(tuple(_table(name)), []).append(f'`{name}`')
+    for table, names in tables.items():
+      lines += ['', ', '.join(names) + ':', '', '| map | layers |', '|---|---|']
+      lines += table
+  return '\n'.join(lines)
+
+
+def _slug(title):
+  return title.lower().replace(' ', '-')
+
+
+def _table(name) -> Iterator[str]:
+  """Yields a row a size of map: the layers on it, from the input on."""
+  shape = zoo.image_shape(name)
+  network = zoo.create(name, num_classes=10 if shape[0] <= 32 else 1000)
+  found = _without_repeats(network, shape)
+  for (height, width), row in itertools.groupby(
+    found, lambda layer: layer[1][:2]
+  ):
+    said = ', '.join(f'`{layer}` {shape[-1]}' for layer, shape in row)
+    yield f'| {height}x{width} | {said} |'
+
+
+_layer_shapes = functools.cache(zoo.layer_shapes)
+
+
+def _without_repeats(network, shape):
+  """Returns (name, shape) of layers; of equal blocks of a ResNet, 'a` to `b'.
+
+  It is traced with one block a stage: 600 would take half a minute.
+  """
+  blocks = getattr(network, 'blocks', ())
+  if blocks:
+    network = network.clone(blocks=(1,) * len(blocks), scan=False)
+  counts, found = iter(blocks), []
+  for layer, size in _layer_shapes(network, shape).items():
+    if blocks and layer.endswith('_1') and (count := next(counts)) > 1:
+      layer = f'{layer}` to `{layer[:-1]}{count}'
+    found.append((layer, size))
+  return found
+
+
 def chart(path: str) -> None:
   """Draws depth, error and parameters of the ILSVRC networks over the years.
 
@@ -157,10 +234,15 @@ def main(arguments: list[str] | None = None) -> None:
     metavar='FILE.png',
     help='draws the networks of ILSVRC over the years, and prints no page',
   )
+  parser.add_argument(
+    '--layers', action='store_true', help='the names of their layers'
+  )
   args = parser.parse_args(arguments)
   with usage.errors(OSError, ValueError), mesh.devices_by_name():
     if args.chart:
       chart(args.chart)
+    elif args.layers:
+      print(layers())
     else:
       print(page())
 

@@ -9,6 +9,8 @@ be lifted out and used alone:
     variables = net.init(jax.random.key(0), images)   # images: NHWC, float
     logits = net.apply(variables, images, train=False)  # float32 [N, classes]
 
+With published weights, and what layers say: `pretrained`, `activations`.
+
 A network of one's own is an entry of `NETWORKS`: docs/extending.md.
 """
 
@@ -23,9 +25,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from zoo import activations, alexnet, googlenet, lenet5, resnet, vgg, zfnet
+from zoo import alexnet, googlenet, lenet5, resnet, vgg, zfnet
 from zoo.chain import Chain
 from zoo.googlenet import GoogLeNet
+from zoo.intermediates import activations as activations
+from zoo.intermediates import layer_shapes as layer_shapes
+from zoo.published import pretrained as pretrained
 from zoo.resnet import ResNet
 
 
@@ -190,7 +195,7 @@ def classifier(name: str, **fields) -> tuple[str, ...]:
   except ValueError:
     network = _find(name).create()
     params = jax.eval_shape(network.init, jax.random.key(0), image)['params']
-    layers = activations.names(network, image_shape(name))
+    layers = layer_shapes(network, image_shape(name))
     return ([layer for layer in layers if layer in params][-1],)
   paths = jax.tree_util.tree_leaves_with_path(two)
   others = jax.tree.leaves(three)

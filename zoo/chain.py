@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from zoo import layers
-from zoo.activations import keep
+from zoo.intermediates import keep
 from zoo.layers import Padding, pad
 
 

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from zoo import layers
-from zoo.activations import keep
+from zoo.intermediates import keep
 from zoo.layers import AveragePool, Conv, MaxPool, pad, scaled
 
 

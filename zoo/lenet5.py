@@ -35,7 +35,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from zoo import layers
-from zoo.activations import keep
+from zoo.intermediates import keep
 
 # Table I: row = map of S2, column = map of C3, X = connected.
 TABLE_I = (

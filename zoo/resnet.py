@@ -30,8 +30,8 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from zoo import layers
-from zoo.activations import keep
 from zoo.batch_norm import BatchNorm
+from zoo.intermediates import keep
 from zoo.layers import AveragePool, Conv, MaxPool, pad, scaled
 
 

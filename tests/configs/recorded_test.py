@@ -55,6 +55,18 @@ def test_its_length_can_be_set_and_sections_follow_what_they_name(tmp_path):
   assert (found.train.steps, found.train.epochs) == (7, None)
 
 
+def test_a_run_is_looked_at_and_not_what_it_started_from(tmp_path):
+  config = catalogue.load('configs/lenet5.py').get_config()
+  config.init_from = 'a.npz'
+  workdir.record_start(tmp_path, config, 0)
+  path = str(tmp_path / 'config.json')
+  assert recorded.read(path).init_from == 'a.npz'  # to go on training
+  looked_at = recorded.read_trained(path)
+  assert looked_at.init_from == ''
+  looked_at.init_from = 'a.npz'
+  assert looked_at.to_dict() == config.to_dict()
+
+
 def test_what_is_not_there_yet_is_the_default(tmp_path):
   config = catalogue.load('configs/lenet5.py').get_config()
   old = workdir.as_json(config)

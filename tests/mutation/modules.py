@@ -51,6 +51,9 @@ MODULES = {
     'configs/traces configs/recipes data/mean_image recipe/augment '
     'evaluation/protocols'
   ),
+  'zoo/preprocessing.py': _tests(
+    'zoo/pretrained data/mean_image recipe/augment configs/recipes'
+  ),
   'data/folders.py': _tests('data/folders data/labels data/photos'),
   'data/listing.py': _tests('data/folders data/labels tools/predict_files'),
   'data/photos.py': _tests(

@@ -15,7 +15,6 @@ from data import preprocess, sources
 from errors import UserError
 from evaluation import inference, protocols
 from tools import publish
-from zoo import weights
 
 
 @pytest.mark.slow
@@ -91,13 +90,12 @@ def test_what_ships_is_whole_and_reads_digits(file):
   assert f'`{digest}`' in (folder / 'README.md').read_text()
   config = json.loads((folder / 'config.json').read_text())
   name = config['model']['name']
-  variables = weights.load(name, str(file), num_classes=10)
+  network, variables, preprocessing = zoo.pretrained(name, str(file))
   source = sources.create('mnist5k', 'test')
-  experiment = lenet5.get_config(f'variant={name}')
-  prepare = preprocess.of_config(experiment)
-  logits = jax.jit(zoo.create(name, num_classes=10).apply)(
-    variables, prepare(source.images)
-  )
+  images = preprocessing(source.images)
+  expected = preprocess.of_config(lenet5.get_config(f'variant={name}'))
+  np.testing.assert_array_equal(images, expected(source.images))
+  logits = jax.jit(network.apply)(variables, images)
   wrong = (np.asarray(logits).argmax(1) != source.labels).mean()
   assert wrong < 0.02
 

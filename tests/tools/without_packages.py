@@ -27,12 +27,21 @@ class Refusing(importlib.abc.MetaPathFinder):
       raise ModuleNotFoundError(f"No module named '{name}'", name=name)
 
 
+def forget_flags(module):
+  """Absl refuses a flag that is defined twice, as by a module and __main__."""
+  for name, defined in flags.FLAGS.flags_by_module_dict().items():
+    if name.endswith(module):
+      for flag in list(defined):
+        delattr(flags.FLAGS, flag.name)
+
+
 def run(command, arguments):
   """Returns exit code, standard output and standard error."""
   out, err, code = io.StringIO(), io.StringIO(), 0
   sys.argv = [command, *arguments]
   # A command may have been imported by another one, of which runpy would warn.
-  sys.modules.pop(command, None)
+  if sys.modules.pop(command, None):
+    forget_flags(command)
   with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
     try:
       runpy.run_module(command, run_name='__main__', alter_sys=True)
@@ -41,12 +50,7 @@ def run(command, arguments):
     except BaseException:  # noqa: BLE001  it is what is looked for
       traceback.print_exc()
       code = 1
-  # Absl refuses a flag that two modules define, and a command may be imported
-  # by the next one.
-  for module, defined in flags.FLAGS.flags_by_module_dict().items():
-    if module.endswith(command.replace('.', '/') + '.py'):
-      for flag in list(defined):
-        delattr(flags.FLAGS, flag.name)
+  forget_flags(command.replace('.', '/') + '.py')  # may be imported by the next
   return code, out.getvalue(), err.getvalue()
 
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import random_variables
 
 import zoo
-from zoo import activations
+from zoo import intermediates
 
 KEY = jax.random.key(0)
 
@@ -23,19 +23,21 @@ def test_every_network_names_its_layers_from_the_input_on(name):
   """Without computing; the names are those of its parameters, and its pools."""
   network = zoo.create(name, num_classes=10)
   shape = zoo.image_shape(name)
-  found = activations.names(network, shape)
+  shapes = zoo.layer_shapes(network, shape)
+  found = list(shapes)
   image = jax.ShapeDtypeStruct((1, *shape), 'float32')
   variables = jax.eval_shape(network.init, KEY, image)
-  assert activations.COLLECTION not in variables
+  assert intermediates.COLLECTION not in variables
   layers = [n for n in variables['params'] if not n.startswith('aux')]
   assert set(layers) - {'output'} <= set(found)
   assert found[0].endswith('1')
   assert len(set(found)) == len(found)
-  shapes = jax.eval_shape(
-    lambda v, x: activations.of(network, v, x), variables, image
+  seen = jax.eval_shape(
+    lambda v, x: zoo.activations(network, v, x), variables, image
   )
-  assert shapes[found[-1]].shape[-1] == 10
-  sides = [shapes[n].shape[1] for n in found]
+  assert shapes == {n: x.shape[1:] for n, x in seen.items()}
+  assert shapes[found[-1]] == (1, 1, 10)
+  sides = [shapes[n][0] for n in found]
   assert sides == sorted(sides, reverse=True)
 
 
@@ -49,7 +51,7 @@ def test_blocks_that_are_one_loop_have_their_activations_too():
 
   @jax.jit
   def both(v, x):
-    return [activations.of(n, v, x, ['s2_2'])['s2_2'] for n in (plain, loop)]
+    return [zoo.activations(n, v, x, ['s2_2'])['s2_2'] for n in (plain, loop)]
 
   one, other = both(variables, images)
   np.testing.assert_array_equal(one, other)
@@ -57,12 +59,17 @@ def test_blocks_that_are_one_loop_have_their_activations_too():
 
 def test_an_unknown_layer_names_the_closest():
   network = zoo.create('lenet5_modern')
-  image = jax.ShapeDtypeStruct((1, 32, 32, 1), 'float32')
-  variables = jax.eval_shape(network.init, KEY, image)
   with pytest.raises(ValueError, match=r"no layer 'c3'. .*C3"):
-    jax.eval_shape(
-      lambda v, x: activations.of(network, v, x, ('c3',)), variables, image
-    )
+    zoo.layer_shapes(network, (32, 32, 1), ('c3',))
+  with pytest.raises(ValueError, match=r"no layer 'fc'. C1, S2, .*, output"):
+    zoo.layer_shapes(network, (32, 32, 1), ('C1', 'fc'))
+
+
+def test_layers_come_as_they_are_asked_for_and_one_needs_no_tuple():
+  network = zoo.create('lenet5_modern')
+  asked = zoo.layer_shapes(network, (32, 32, 1), ('F6', 'C1'))
+  assert list(asked.items()) == [('F6', (1, 1, 84)), ('C1', (28, 28, 6))]
+  assert list(zoo.layer_shapes(network, (32, 32, 1), 'C3')) == ['C3']
 
 
 def test_nobody_who_does_not_ask_gets_activations():

@@ -11,7 +11,7 @@ from conftest import cases, random_variables
 from reference import CAFFE
 
 import zoo
-from zoo import activations, lenet5
+from zoo import intermediates, lenet5
 from zoo.resnet import ResNet
 
 # As pixels are: what a response norm divides by is then not its constant alone.
@@ -96,7 +96,7 @@ def states(network, variables, images):
   """Returns logits, auxiliary logits and activations."""
   # In training, for dropout and the heads; batch statistics have a test below.
   train = not isinstance(network, ResNet)
-  wanted = [activations.COLLECTION, 'aux_logits']
+  wanted = [intermediates.COLLECTION, 'aux_logits']
   with nn.intercept_methods(without_chance):
     logits, seen = network.apply(variables, images, train=train, mutable=wanted)
   return logits, seen.get('aux_logits', {}), seen[wanted[0]]['layers']

@@ -36,8 +36,38 @@ NETWORKS = {
 }
 
 
+def hooked(model):
+  """Returns a dictionary that a call of the model fills, by the papers' names.
+
+  Of AlexNet and VGG in their order; a ResNet has names of its own.
+  """
+  seen = {}
+
+  def keep(name, module):
+    # A copy: the next module may be a ReLU in place.
+    module.register_forward_hook(
+      lambda *call: seen.update({name: call[-1].numpy().copy()})
+    )
+
+  if hasattr(model, 'features'):
+    said = torch.nn.ReLU, torch.nn.MaxPool2d
+    for i, module in enumerate([*model.features, *model.classifier]):
+      if isinstance(module, said):
+        keep(i, module)
+    keep('logits', model)
+    return seen
+  keep('conv1', model.relu)
+  keep('pool1', model.maxpool)
+  for stage in (1, 2, 3, 4):
+    for i, block in enumerate(getattr(model, f'layer{stage}')):
+      keep(f'conv{stage + 1}_{i + 1}', block)
+  keep('avgpool', model.avgpool)
+  keep('fc', model.fc)
+  return seen
+
+
 @pytest.mark.parametrize('theirs', NETWORKS)
-def test_logits_equal_those_of_torchvision(theirs, tmp_path):
+def test_every_layer_equals_torchvisions(theirs, tmp_path):
   torch.manual_seed(0)
   model = torchvision.models.get_model(theirs).eval()
   for module in model.modules():
@@ -47,14 +77,32 @@ def test_logits_equal_those_of_torchvision(theirs, tmp_path):
       module.weight.data.uniform_(0.5, 1.0)
   file = tmp_path / 'model.pth'
   torch.save(model.state_dict(), file)
-  images = np.random.default_rng(0).normal(size=(2, 224, 224, 3)).astype('f')
+  crops = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
+  # As torchvision's weights.transforms() does, after the crop.
+  mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+  images = torch.from_numpy(crops.transpose(0, 3, 1, 2).copy()).float() / 255
+  images = torchvision.transforms.functional.normalize(images, mean, std)
+  expected = hooked(model)
   with torch.no_grad():
-    expected = model(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
-  expected = expected.numpy()
+    model(images)
   name, options = NETWORKS[theirs]
-  variables = weights.load(name, str(file), **options)
-  logits = jax.jit(zoo.create(name, **options).apply)(variables, images)
-  assert np.abs(logits - expected).max() < 1e-4 * np.abs(expected).max()
+  network, variables, preprocessing = zoo.pretrained(name, str(file), **options)
+
+  @jax.jit
+  def states(variables, crops):
+    return zoo.activations(network, variables, preprocessing(crops))
+
+  seen = states(variables, crops)
+  layers = list(zoo.layer_shapes(network, (224, 224, 3)))
+  if not name.startswith('resnet'):
+    expected = dict(zip(layers, expected.values(), strict=True))
+  assert set(layers) == set(expected) == set(seen)
+  for layer, found in seen.items():
+    there = expected[layer].reshape(
+      *expected[layer].shape[:2], *found.shape[1:3]
+    )
+    there = there.transpose(0, 2, 3, 1)
+    assert np.abs(found - there).max() < 1e-4 * there.std(), layer
 
 
 def test_torchvisions_googlenet_is_refused_by_name(tmp_path):

@@ -5,7 +5,6 @@ import pytest
 from conftest import random_variables
 
 import zoo
-from zoo import activations
 
 SHAPE = (64, 64, 3)
 WIDTH = 0.05
@@ -23,7 +22,7 @@ def test_the_classifier_sees_all_of_the_layer(until):
   of_all['params'] |= {
     k: v for k, v in variables['params'].items() if k != 'fc8'
   }
-  seen = np.asarray(activations.of(whole, of_all, images, (until,))[until])
+  seen = np.asarray(zoo.activations(whole, of_all, images, (until,))[until])
   head = variables['params']['fc8']
   expected = np.einsum('nhwc,hwcd->nd', seen, head['kernel']) + head['bias']
   found = cut.apply(variables, images)

@@ -29,9 +29,10 @@ GRAPHS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize('graph_name', GRAPHS)
-def test_logits_equal_those_of_onnxruntime(graph_name, tmp_path):
+def test_every_layer_equals_onnxruntimes(graph_name, tmp_path):
   name, options, side = GRAPHS[graph_name]
   model = onnx_graphs.random_model(graph_name, side, options.get('width', 1))
+  outputs = onnx_graphs.give_layers(model, graph_name)
   file = tmp_path / 'model.onnx'
   onnx.save(model, str(file))
   del model
@@ -41,13 +42,18 @@ def test_logits_equal_those_of_onnxruntime(graph_name, tmp_path):
   rng = np.random.default_rng(1)
   images = rng.normal(size=(2, side, side, 3)).astype('f')
   feed = {session.get_inputs()[0].name: images.transpose(0, 3, 1, 2).copy()}
-  expected = session.run(None, feed)[0]
+  expected = dict(zip(outputs, session.run(list(outputs.values()), feed)))
   del session
-  variables = weights.load(name, str(file), **options)
-  network = zoo.create(name, **options)
-  logits = jax.jit(network.apply)(variables, images)
-  assert expected.shape == logits.shape == (2, 1000)
-  assert np.abs(logits - expected).max() < 1e-4 * expected.std()
+  network, variables, _ = zoo.pretrained(name, str(file), **options)
+  seen = jax.jit(lambda v, x: zoo.activations(network, v, x))(variables, images)
+  assert set(seen) == set(expected)
+  for layer, found in seen.items():
+    theirs = expected[layer].reshape(
+      *expected[layer].shape[:2], *found.shape[1:3]
+    )
+    theirs = theirs.transpose(0, 2, 3, 1)
+    assert theirs.shape == found.shape
+    assert np.abs(found - theirs).max() < 1e-4 * theirs.std(), layer
 
 
 def small_vgg(path, change=lambda arrays: None):

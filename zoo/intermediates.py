@@ -1,6 +1,7 @@
 """What the layers of a network say of images, by the papers' names.
 
-    seen = zoo.activations.of(network, variables, images, ('pool5', 'fc7'))
+    seen = zoo.activations(network, variables, images, ('pool5', 'fc7'))
+    zoo.layer_shapes(network, (224, 224, 3))   # {'conv1': (55, 55, 64), ...}
 
 A layer's activation is the state of its units: after the ReLU or the squashing
 function where the paper's layer has one; of a module of GoogLeNet its
@@ -8,7 +9,7 @@ concatenated branches, of a block of ResNet its sum after the ReLU.
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -32,13 +33,24 @@ def _together(seen, more):
   return {**seen, **more}
 
 
-def of(
+def check_layers(layers: Iterable[str], known: Collection[str]) -> None:
+  """Raises ValueError for the first that is not known; names the closest."""
+  for name in layers:
+    if name not in known:
+      near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+      said = f'Did you mean {" or ".join(near)}' if near else ', '.join(known)
+      raise ValueError(f"no layer '{name}'. {said}")
+
+
+def activations(
   network: nn.Module,
   variables: dict[str, Any],
   images: jax.Array,
   layers: Sequence[str] = (),
 ) -> dict[str, jax.Array]:
   """Returns activations by layer, from the input on; pure.
+
+  Under `jax.jit`, layers behind the last one that is asked for cost nothing.
 
   Args:
     network: of the zoo.
@@ -53,27 +65,40 @@ def of(
   Raises:
     ValueError: no such layer; names the closest.
   """
+  if isinstance(layers, str):  # else its letters would be layers
+    layers = (layers,)
   if getattr(network, 'scan', False):  # equal blocks are one loop, unnamed
     network = network.clone(scan=False)
   _, state = network.apply(variables, images, train=False, mutable=[COLLECTION])
   seen = state[COLLECTION]['layers']
-  for name in layers:
-    if name not in seen:
-      near = difflib.get_close_matches(name, seen, n=3, cutoff=0.5)
-      known = f'Did you mean {" or ".join(near)}' if near else ', '.join(seen)
-      raise ValueError(f"no layer '{name}'. {known}")
+  check_layers(layers, seen)
   return {name: seen[name] for name in layers or seen}
 
 
-def names(network: nn.Module, image_shape: Sequence[int]) -> list[str]:
-  """Returns the layers that `of` knows, from the input on; computes nothing.
+def layer_shapes(
+  network: nn.Module, image_shape: Sequence[int], layers: Sequence[str] = ()
+) -> dict[str, tuple[int, ...]]:
+  """Returns the shapes of `activations`, from the input on; computes nothing.
 
   Args:
     network: of the zoo.
     image_shape: (height, width, channels) of its input.
+    layers: as of `activations`.
+
+  Returns:
+    (h, w, channels) by layer, of one image.
+
+  Raises:
+    ValueError: no such layer, names the closest; or an image that the network
+      does not take.
   """
   image = jax.ShapeDtypeStruct((1, *image_shape), 'float32')
   variables = jax.eval_shape(network.init, jax.random.key(0), image)
-  found: list[str] = []  # not from what JAX returns, which it sorts
-  jax.eval_shape(lambda v, x: found.extend(of(network, v, x)), variables, image)
+  found = {}  # filled by tracing: what JAX returns, it sorts by name
+
+  def trace(variables, image):
+    seen = activations(network, variables, image, layers)
+    found.update({name: x.shape[1:] for name, x in seen.items()})
+
+  jax.eval_shape(trace, variables, image)
   return found
