@@ -215,7 +215,8 @@ def _open_log(experiment, place, state):
   log.say(f'start       {_describe(experiment, state)}')
   if experiment.learning.frozen:
     said = freezing.describe(experiment.learning, state.params)
-    log.say(f'frozen      {said}')
+    held = sum(x.nbytes for x in jax.tree.leaves(state.opt_state)) / 1e6
+    log.say(f'frozen      {said}; optimizer state {held:.2f} MB')
   for note in _data_notes(experiment):
     log.say(note)
   return log

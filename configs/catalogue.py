@@ -79,13 +79,16 @@ def run_name(path: str, config: ConfigDict) -> str:
   """Returns a name for a run: what of its arguments is not the default.
 
   Args:
-    path: of the file, with the arguments that made the config.
+    path: of the file, with the arguments that made the config; or what a run
+      has left, a config.json.
     config: made from it.
 
   Returns:
     The variant, the data set where it is not the file's own, the others: as
     'googlenet', 'lenet5_mnist5k', 'vgg_d_scale-384', 'resnet50_fake_smoke'.
   """
+  if path.endswith('.json'):
+    return f'{config.model.name}_{config.data.name}'
   file, _, text = path.partition(':')
   module = load(file)
   usual = {

@@ -112,6 +112,7 @@ def _set_start(config, start):
       std=lenet5.STD if digits else (1.0,),
     )
     config.optimizer.rates = {}
+    config.optimizer.learning_rate = 0.01  # that of a new classifier
     return
   config.init_head = 'new'
   config.init_required = (

@@ -5,12 +5,13 @@ import pytest
 from configs import catalogue
 
 
-def test_every_paper_is_listed_with_a_line():
+def test_every_file_is_listed_with_a_line():
   files = catalogue.files()
   assert sorted(files) == [
     f'configs/{name}.py'
     for name in (
-      'alexnet', 'googlenet', 'lenet5', 'resnet', 'resnet_cifar', 'vgg', 'zfnet'
+      'alexnet', 'finetune', 'googlenet', 'lenet5', 'resnet', 'resnet_cifar',
+      'vgg', 'zfnet',
     )
   ]  # fmt: skip
   for path, title in files.items():
@@ -45,12 +46,26 @@ def test_a_file_says_what_it_takes():
     ('configs/lenet5.py:optimizer=sdlm', 'lenet5_optimizer-sdlm'),
     ('configs/resnet.py:data=fake,smoke', 'resnet50_fake_smoke'),
     ('configs/lenet5.py:smoke', 'lenet5_mnist5k_smoke'),
+    (
+      'configs/finetune.py:network=vgg_d,data=folder,learn=head',
+      'finetune_vgg_d_learn-head',
+    ),
+    (
+      'configs/finetune.py:network=lenet5,data=mnist5k',
+      'finetune_lenet5_mnist5k',
+    ),
   ],
 )
 def test_a_run_is_named_after_what_is_not_the_default(path, name):
   file, _, text = path.partition(':')
   config = catalogue.load(file).get_config(text)
   assert catalogue.run_name(path, config) == name
+
+
+def test_the_config_of_a_run_has_its_network_and_its_data_as_name():
+  config = catalogue.load('configs/lenet5.py').get_config('data=mnist5k')
+  path = 'published/lenet5_mnist/config.json'
+  assert catalogue.run_name(path, config) == 'lenet5_mnist5k'
 
 
 def test_a_config_without_arguments_has_its_own_name(tmp_path):

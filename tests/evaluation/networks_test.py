@@ -36,7 +36,7 @@ def test_a_file_is_read_as_the_zoo_reads_it(tmp_path):
   )
   jax.tree.map(np.testing.assert_array_equal, found, variables)
   with pytest.raises(UserError, match='not one of the kinds'):
-    networks.load_variables('lenet5', str(tmp_path / 'net.h5'))
+    networks.load_variables('lenet5', str(tmp_path / 'net.weights'))
 
 
 def test_scores_count_as_in_the_loss_that_trained_them():

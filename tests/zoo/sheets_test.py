@@ -93,7 +93,10 @@ QUICK = [key for key in TOTALS if len(key) == 1 and not DEEP.match(key[0])]
 # Appendix A (EBLearn's start is its config's), AlexNet 4.2, ZFNet 3.1, VGG 3.1,
 # GoogLeNet Table 1 and Section 5 (Caffe's norms: its prototxt), ResNet 4.1, 4.2
 # and Figure 3; torchvision's for v1_5; groups: a GPU's share of the batch.
-_CHAIN = {'width': 1.0, 'dropout': 0.5, 'head': 'fc', 'initializer': 'paper'}
+_CHAIN = {
+  'width': 1.0, 'dropout': 0.5, 'until': '', 'head': 'fc',
+  'initializer': 'paper',
+}  # fmt: skip
 _GOOGLENET = {
   'width': 1.0, 'dropout': 0.4, 'aux_dropout': 0.7, 'aux_heads': True,
   'lrn': 'paper',
@@ -113,7 +116,7 @@ OPTIONS = {
   'lenet5_modern': {'activation': 'relu', 'pool': 'max'},
   'alexnet': _CHAIN,
   'vgg': _CHAIN,
-  'zfnet': {'width': 1.0, 'dropout': 0.5},
+  'zfnet': {'width': 1.0, 'dropout': 0.5, 'until': ''},
   'googlenet': _GOOGLENET,
   'bvlc_googlenet': {**_GOOGLENET, 'lrn': 'caffe'},
   'resnet': _RESNET,

@@ -131,6 +131,17 @@ def tensors(arrays, prefix='', parameter=False):
   )
 
 
+@pytest.mark.parametrize(
+  'name', ['lenet5', 'alexnet', 'googlenet', 'plain18', 'resnet20_cifar']
+)
+def test_a_file_of_another_network_is_refused_by_name(name):
+  """Also where torchvision has no such network, and so no names for it."""
+  rule = weight_names.torchvision(name)
+  read = weights.File(name, 'vgg.pth', small_state(), rule)
+  with pytest.raises(weights.WeightsError, match=f'does not fit {name}'):
+    read.variables(num_classes=10)
+
+
 def check_loaded(path, arrays, *said):
   notes = []
   options = {'width': 0.02, 'num_classes': 10}
