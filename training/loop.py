@@ -20,7 +20,7 @@ from runtime.run_log import FIRST_LOSS, Clock, RunLog
 from training import curvature
 from training.divergence import Watch
 from training.state import TrainState
-from training.statistics import batches_of, recompute_statistics
+from training.statistics import are_due, batches_of, recompute_statistics
 from training.tally import Tally
 from training.train_step import make_train_step
 
@@ -263,9 +263,9 @@ class Loop:
     return state._replace(opt_state=opt_state), result
 
   def _with_statistics(self, state):
-    count = batches_of(self.experiment)
-    if not count or 'batch_stats' not in state.model_state:
+    if not are_due(self.experiment, state):
       return state
+    count = batches_of(self.experiment)
     number = f'{count} batch' + 'es' * (count > 1)
     self.log.say(f'statistics of batch normalisation over {number}')
 

@@ -23,6 +23,13 @@ def batches_of(experiment: Experiment) -> int:
   return min(train.statistics_batches, passes)
 
 
+def are_due(experiment: Experiment, state: TrainState) -> bool:
+  """Whether there are statistics to recompute: some that are not frozen."""
+  found = state.model_state.get('batch_stats', {})
+  moving = experiment.learning.split(found)[0]
+  return bool(moving) and batches_of(experiment) > 0
+
+
 def recompute_statistics(
   experiment: Experiment, state: TrainState, watch: Callable = iter
 ) -> TrainState:
@@ -35,7 +42,7 @@ def recompute_statistics(
   """
   config, learning = experiment.config, experiment.learning
   count = batches_of(experiment)
-  if not count or 'batch_stats' not in state.model_state:
+  if not are_due(experiment, state):
     return state
 
   @jax.jit

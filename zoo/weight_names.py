@@ -103,9 +103,10 @@ def _torch_resnet(path) -> str:
     return f'fc.{kind}'
   if len(layer) == 1:
     return f'{"bn1" if norm else "conv1"}.{kind}'
-  kind_of, stage, block = re.fullmatch(r'(conv|s)(\d)_(\d+)', layer[0]).groups()
+  stage, block = layer[0].removeprefix('conv').split('_')
   # CIFAR's stages are s1 to s3; ImageNet's conv2 to conv5.
-  place = f'layer{int(stage) - (kind_of == "conv")}.{int(block) - 1}'
+  first = int(stage[1:]) if stage.startswith('s') else int(stage) - 1
+  place = f'layer{first}.{int(block) - 1}'
   if layer[1] == 'proj':
     return f'{place}.downsample.{int(norm)}.{kind}'
   number = 'abc'.index(layer[1]) + 1

@@ -17,7 +17,7 @@ from evaluation import networks
 from experiment import create_experiment
 from training import warm_start
 from training.state import abstract_state, create_state
-from training.statistics import recompute_statistics
+from training.statistics import are_due, recompute_statistics
 from training.train_step import make_train_step
 from zoo import batch_norm, weights
 
@@ -81,6 +81,14 @@ def test_frozen_layers_and_their_statistics_stay_to_the_bit(fields):
   assert moved(statistics[1], again.model_state['batch_stats']) == (
     statistics[0].keys() - still
   )
+
+
+def test_no_statistics_are_recomputed_where_all_are_frozen():
+  fields = {'train__statistics_batches': 2}
+  for frozen, due in (('body', False), ('conv1', True)):
+    config = small_resnet(optimizer__frozen=(frozen,), **fields)
+    experiment = create_experiment(config)
+    assert are_due(experiment, abstract_state(experiment)) == due
 
 
 def test_the_optimizer_holds_nothing_for_what_is_frozen():
