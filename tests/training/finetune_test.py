@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, first_batch, make_config, random_variables
 
+import config_lib
 import train_lib
 import zoo
 from configs import finetune, resnet_cifar
@@ -321,3 +322,15 @@ def test_another_preparation_than_the_weights_is_said(tmp_path, capsys):
   config.init_from = DIGITS
   train_lib.train_and_evaluate(config, str(tmp_path))
   assert 'images are prepared otherwise than for' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('name', zoo.names())
+def test_every_network_has_the_recipe(name):
+  config = finetune.get_config(f'network={name},data=folder,learn=head')
+  config_lib.check(config, devices=1)
+  assert config.model.name == name
+  assert config.data.image_size == zoo.image_shape(name)[0]
+  assert config.loss.name == ('map' if name == 'lenet5' else 'softmax')
+  assert bool(config.train.statistics_batches) == (
+    'resnet' in name or 'plain' in name
+  )
