@@ -81,7 +81,10 @@ def test_a_terminal_shows_one_progress_line(tmp_path):
   ours, theirs = pty.openpty()
   termios.tcsetwinsize(theirs, (40, 100))
   name = os.ttyname(theirs)
-  arguments = [SMOKE, f'--workdir={tmp_path}', '--config.train.steps=30']
+  arguments = [
+    SMOKE, f'--workdir={tmp_path}', '--config.train.steps=30',
+    '--config.eval.batch_size=1000',
+  ]  # fmt: skip
   process = forking.Process('main.py', arguments, {}, ROOT, name, name)
   said = b''
   while process.poll() is None or select.select([ours], [], [], 0)[0]:

@@ -13,12 +13,12 @@ import pytest
 from conftest import run_main
 from pod import SMOKE, Pod, digests, record, train
 
-STEPS = 90
+STEPS = 60
 ARGUMENTS = (
   SMOKE,
-  '--config.train.batch_size=16',
+  '--config.train.batch_size=8',
   f'--config.train.steps={STEPS}',
-  '--config.checkpoint.every=10 steps',
+  '--config.checkpoint.every=5 steps',
   '--config.eval.every=30 steps',
   '--config.eval.batch_size=100',
   # At a small rate rounding is not amplified, so that losses tell the batches.
@@ -60,7 +60,7 @@ def test_lost_and_preempted_in_turn_ends_the_same(
   workdir = tmp_path / 'run'
   for sent, *to in events:
     with Pod(workdir, 2, 1, *ARGUMENTS, peer_timeout=10) as pod:
-      pod.wait_for_step(newest(workdir) // 10 * 10 + 10)
+      pod.wait_for_step(newest(workdir) // 5 * 5 + 5)
       pod.send(sent, *to)
       began = time.monotonic()
       preempted = sent == signal.SIGTERM

@@ -14,8 +14,8 @@ import pytest
 from conftest import ROOT
 from photographs import make_folder
 
-BASE = {'train__batch_size': 64, 'train__steps': 30, 'eval__batch_size': 64}
-BASE |= {'eval__every': '30 steps', 'checkpoint__every': '15 steps'}
+BASE = {'train__batch_size': 64, 'train__steps': 12, 'eval__batch_size': 64}
+BASE |= {'eval__every': '12 steps', 'checkpoint__every': '6 steps'}
 # At a small rate rounding of sums in another order is not amplified.
 BASE |= {'optimizer__learning_rate': 1e-4}
 
@@ -63,7 +63,7 @@ def check_same(got, workdir, expected):
     assert got['digests'] == result['digests']
     assert len(set(got['digests'])) == 100
   found = losses(workdir)
-  assert len(found) == len(expected_losses) == 30
+  assert len(found) == len(expected_losses) == 12
   np.testing.assert_allclose(found[:2], expected_losses[:2], rtol=1e-6)
   np.testing.assert_allclose(found, expected_losses, rtol=1e-5)
   ours, theirs = got['result'], result['result']
