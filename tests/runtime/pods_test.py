@@ -161,7 +161,7 @@ def losses(workdir):
 @pytest.mark.parametrize(
   'topologies',
   [
-    [(1, 2), (2, 1)],
+    [(1, 1), (2, 1), (1, 2)],
     pytest.param([(4, 1), (1, 4), (2, 2), (1, 1)], marks=more),
   ],
 )
