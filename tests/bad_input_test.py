@@ -170,18 +170,18 @@ def _tmpfs_works():
 def test_full_disk_keeps_the_last_good_checkpoint(tmp_path):
   if not shutil.which('unshare') or not _tmpfs_works():
     pytest.skip('needs a small file system: unshare -rm with mount -t tmpfs')
-  # 8 MB hold the first checkpoints (0.5 MB each) beside a growing filler.
+  # 3 MB hold the first checkpoints, of 0.5 MB each.
   arguments = (
     SMOKE,
     f'--workdir={tmp_path}/run',
-    '--config.train.steps=3000',
-    '--config.checkpoint.every=20 steps',
+    '--config.train.steps=1000',
+    '--config.checkpoint.every=10 steps',
     '--config.checkpoint.keep=100',
-    '--config.eval.every=3000 steps',
+    '--config.eval.every=1000 steps',
   )
   quoted = ' '.join(f"'{a}'" for a in (sys.executable, 'main.py', *arguments))
   script = (
-    f'mount -t tmpfs -o size=8m none {tmp_path} && cd {ROOT} && {quoted}; '
+    f'mount -t tmpfs -o size=3m none {tmp_path} && cd {ROOT} && {quoted}; '
     f'code=$?; ls {tmp_path}/run/checkpoints; exit $code'
   )
   result = subprocess.run(

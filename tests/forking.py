@@ -94,6 +94,8 @@ class _Server:
     self._process = subprocess.Popen(
       [sys.executable, __file__, str(theirs.fileno())],
       pass_fds=[theirs.fileno()],
+      # Of what can seek, Python asks later where it stands: no terminal knows.
+      stdout=subprocess.PIPE,
       env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
     )
     theirs.close()

@@ -1,4 +1,8 @@
-"""The same run on 1 and 8 devices, and on 1, 2 and 4 processes."""
+"""The same run on 1 and 8 devices, and on 1, 2 and 4 processes.
+
+Fewer parts than here only with DEEP=1 in the environment, fewer processes and
+more of them for the ResNet with PODS=1.
+"""
 
 import json
 import os
@@ -10,10 +14,18 @@ import pytest
 from conftest import ROOT
 from photographs import make_folder
 
-BASE = {'train__batch_size': 64, 'train__steps': 30, 'eval__batch_size': 64}
-BASE |= {'eval__every': '30 steps', 'checkpoint__every': '15 steps'}
+BASE = {'train__batch_size': 64, 'train__steps': 12, 'eval__batch_size': 64}
+BASE |= {'eval__every': '12 steps', 'checkpoint__every': '6 steps'}
 # At a small rate rounding of sums in another order is not amplified.
 BASE |= {'optimizer__learning_rate': 1e-4}
+
+pytestmark = pytest.mark.slow
+deep = pytest.mark.skipif(
+  'DEEP' not in os.environ, reason='of the form of another: run with DEEP=1'
+)
+more = pytest.mark.skipif(
+  'PODS' not in os.environ, reason='takes long: run with PODS=1'
+)
 
 
 def start(workdir, devices=1, **task):
@@ -51,7 +63,7 @@ def check_same(got, workdir, expected):
     assert got['digests'] == result['digests']
     assert len(set(got['digests'])) == 100
   found = losses(workdir)
-  assert len(found) == len(expected_losses) == 30
+  assert len(found) == len(expected_losses) == 12
   np.testing.assert_allclose(found[:2], expected_losses[:2], rtol=1e-6)
   np.testing.assert_allclose(found, expected_losses, rtol=1e-5)
   ours, theirs = got['result'], result['result']
@@ -61,15 +73,16 @@ def check_same(got, workdir, expected):
   assert abs(ours['eval/wrong'] - theirs['eval/wrong']) <= 2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('microbatch', [1, 2, 4])
+@pytest.mark.parametrize(
+  'microbatch', [pytest.param(1, marks=deep), pytest.param(2, marks=deep), 4]
+)
 def test_eight_devices_train_as_one(tmp_path, one_device, microbatch):
   fields = {**BASE, 'train__microbatch': microbatch}
   got = finish(start(tmp_path, devices=8, fields=fields, digests=100))
   check_same(got, tmp_path, one_device)
 
 
-@pytest.mark.slow
+@deep  # one step of it: tests/trainer_test.py
 @pytest.mark.parametrize('microbatch', [2, 4])
 def test_microbatches_train_as_the_whole(tmp_path, one_device, microbatch):
   fields = {**BASE, 'train__microbatch': microbatch}
@@ -86,32 +99,19 @@ def start_all(workdir, processes, **task):
   ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('processes', [2, 4])
+@pytest.mark.parametrize('processes', [pytest.param(2, marks=more), 4])
 def test_processes_train_as_one(tmp_path, one_device, processes):
   for got in [finish(w) for w in start_all(tmp_path, processes, digests=100)]:
     check_same(got, tmp_path, one_device)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-  'processes',
-  [
-    2,
-    pytest.param(
-      4,
-      marks=pytest.mark.skipif(
-        'PODS' not in os.environ, reason='takes long: run with PODS=1'
-      ),
-    ),
-  ],
-)
+@pytest.mark.parametrize('processes', [2, pytest.param(4, marks=more)])
 def test_a_resnet_on_photographs_trains_as_one(tmp_path, processes):
   folder = str(make_folder(tmp_path / 'photographs', 4, 40, 9))
   task = {
     'folder': folder,
     'digests': 12,
-    'fields': {'train__batch_size': 32, 'train__steps': 12},
+    'fields': {'train__batch_size': 32, 'train__steps': 2},
   }
   one, many = tmp_path / 'one', tmp_path / 'many'
   expected = finish(start(one, **task))
@@ -119,4 +119,5 @@ def test_a_resnet_on_photographs_trains_as_one(tmp_path, processes):
     assert got['digests'] == expected['digests']
     assert len(set(got['digests'])) == 12
     assert got['result']['eval/count'] == 4 * 9
-  np.testing.assert_allclose(losses(many)[:2], losses(one)[:2], rtol=1e-6)
+  np.testing.assert_allclose(losses(many), losses(one), rtol=1e-6)
+  assert len(losses(one)) == 2
