@@ -39,10 +39,10 @@ RUNS = {
     'data.geometry.smallest': 73,
     'data.geometry.largest': 137,
     'data.eval_geometry.shorter_side': 73,
-    'model.width': 0.25,
+    'model.width': 0.125,
     'optimizer.learning_rate': 0.05,
-    'train.steps': 200,
-    'train.statistics_batches': 20,
+    'train.steps': 160,
+    'train.statistics_batches': 10,
   },
   # The paper's head needs 196 pixels, and its initial values the whole width.
   'alexnet:data=folder': {
