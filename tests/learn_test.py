@@ -35,14 +35,14 @@ FIELD = 16
 COMMON = {'train.batch_size': 32, 'eval.every': '200 steps'}
 RUNS = {
   'resnet:variant=resnet18,data=folder': {
-    'data.image_size': 64,
-    'data.geometry.smallest': 73,
-    'data.geometry.largest': 137,
-    'data.eval_geometry.shorter_side': 73,
-    'model.width': 0.25,
+    'data.image_size': 48,
+    'data.geometry.smallest': 55,
+    'data.geometry.largest': 103,
+    'data.eval_geometry.shorter_side': 55,
+    'model.width': 0.125,
     'optimizer.learning_rate': 0.05,
-    'train.steps': 200,
-    'train.statistics_batches': 20,
+    'train.steps': 120,
+    'train.statistics_batches': 10,
   },
   # The paper's head needs 196 pixels, and its initial values the whole width.
   'alexnet:data=folder': {

@@ -27,6 +27,7 @@ GRAPHS = {
   'light_vgg19': (vgg, 'vgg_e', 224),
   'light_resnet50': (resnet, 'resnet50_v1_5', 224),
 }
+WIDTH = 0.25  # nothing but time and memory depends on it
 QUICK = ('light_bvlc_alexnet', 'light_inception_v1')
 
 
@@ -77,7 +78,7 @@ def test_onnx_files_see_what_caffe_showed_them(graph, tmp_path):
   paper, name, side = GRAPHS[graph]
   if graph not in QUICK and 'DEEP' not in os.environ:
     pytest.skip('takes up to a minute: run with DEEP=1 in the environment')
-  model = onnx_graphs.random_model(graph, side)
+  model = onnx_graphs.random_model(graph, side, WIDTH)
   file = tmp_path / 'model.onnx'
   root = photographs_of_1000_classes(tmp_path / 'data')
   paths = sorted((root / 'val').rglob('*.jpg'))
@@ -100,6 +101,7 @@ def test_onnx_files_see_what_caffe_showed_them(graph, tmp_path):
       config.model = {
         'name': 'zfnet512', 'dtype': 'float32', **zoo.options('zfnet512')
       }  # fmt: skip
+  config.model.width = WIDTH
   config.init_from, config.data.dir = str(file), str(root)
   config.data.eval_geometry.shorter_side = 256
   check_scores(config, expected, paths, tmp_path / 'run')

@@ -143,8 +143,8 @@ def test_the_average_is_what_is_evaluated(tmp_path):
     results[keep] = train_lib.train_and_evaluate(
       config, str(tmp_path / str(keep))
     )
-    again = train_lib.evaluate_only(config, str(tmp_path / str(keep)))
-    assert again['loss'] == results[keep]['eval/loss']
+  again = train_lib.evaluate_only(config, str(tmp_path / str(keep)))
+  assert again['loss'] == results[keep]['eval/loss']
   start = train_lib.train_and_evaluate(
     make_config(train__steps=1, optimizer__learning_rate=0.0),
     str(tmp_path / 'start'),
