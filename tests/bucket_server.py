@@ -1,14 +1,27 @@
 """Serves the empty bucket 'runs', as Cloud Storage would: bucket_server.py PORT
 
 gcp-storage-emulator knows no conditions. TensorStore writes with them, so that
-of two writers of an object one loses; here they are added. One request is
-answered after the other.
+of two writers of an object one loses; here they are added. And it takes a
+carriage return at the end of an object for one of the line after it. One
+request is answered after the other.
 """
 
 import sys
 import urllib.parse
+from email.parser import BytesParser
 
 from gcp_storage_emulator import server
+
+
+class Parser(BytesParser):
+  """Reads what gcsfs writes: lines that end in a line feed alone."""
+
+  END = b'\n--==0==--'
+
+  def parsebytes(self, text, headersonly=False):
+    if text.endswith(self.END):
+      text = text.removesuffix(self.END) + b'\r' + self.END
+    return super().parsebytes(text, headersonly)
 
 
 class Handler(server.RequestHandler):
@@ -42,5 +55,5 @@ class Handler(server.RequestHandler):
 
 
 if __name__ == '__main__':
-  server.RequestHandler = Handler
+  server.RequestHandler, server.BytesParser = Handler, Parser
   server.create_server('localhost', int(sys.argv[1]), True, 'runs').run()

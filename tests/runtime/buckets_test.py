@@ -287,6 +287,16 @@ def check_is_whole(home, target, whole):
   assert checkpoints.manifest(state) == digests(whole, 12)
 
 
+@pytest.mark.parametrize('end', [b'\r', b'\n', b'\r\n', b''])
+def test_the_bucket_keeps_every_byte(place, tmp_path, end):
+  content = bytes(range(256)) + end
+  (tmp_path / 'file').write_bytes(content)
+  fsspec.filesystem('gcs').put(str(tmp_path / 'file'), str(place / 'put'))
+  storage.write(place / 'written', content)
+  assert (place / 'put').read_bytes() == content
+  assert (place / 'written').read_bytes() == content
+
+
 def test_what_others_write_is_seen(place):
   storage.write(place / 'a', 'mine')
   assert [p.name for p in place.iterdir()] == ['a']
