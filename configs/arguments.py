@@ -78,7 +78,7 @@ def parse(text: str, known: Mapping[str, Argument]) -> dict[str, Any]:
 
 
 def _hint(key, value, values):
-  if key == 'variant' and (near := zoo.suggest(value, values)):
+  if key in ('variant', 'network') and (near := zoo.suggest(value, values)):
     return f" Did you mean '{near}'?"
   if key == 'variant' and (near := zoo.suggest(value)):
     return f" Did you mean '{near}' of configs/{zoo.NETWORKS[near].family}.py?"

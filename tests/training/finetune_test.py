@@ -322,6 +322,11 @@ def test_another_preparation_than_the_weights_is_said(tmp_path, capsys):
   assert 'images are prepared otherwise than for' in capsys.readouterr().out
 
 
+def test_a_networks_usual_name_leads_to_ours():
+  with pytest.raises(UserError, match=r"no network 'vgg16'.*mean 'vgg_d'"):
+    finetune.get_config('network=vgg16')
+
+
 @pytest.mark.parametrize('name', zoo.names())
 def test_every_network_has_the_recipe(name):
   config = finetune.get_config(f'network={name},data=folder,learn=head')
