@@ -157,7 +157,7 @@ def _set_layers(fields, config, module, source) -> freezing.Learning:
 
 def _rate(config, learning_rate, steps_of):
   """Returns the schedule of a config, its durations as steps."""
-  durations = {
+  in_steps = {
     field: (
       [steps_of(v) for v in value]
       if isinstance(value, list)
@@ -166,7 +166,7 @@ def _rate(config, learning_rate, steps_of):
     for field, value in config_lib.schedule_durations(config).items()
   }
   return schedules.create(
-    learning_rate=learning_rate, **{**config.schedule, **durations}
+    learning_rate=learning_rate, **{**config.schedule, **in_steps}
   )
 
 
