@@ -85,13 +85,13 @@ def _is_record(path):
   return path.rpartition('/')[2] == 'config.json'
 
 
-def _with_recorded(argv: list[str]) -> list[str]:
+def _with_recorded(argv: list[str], needed: bool) -> list[str]:
   """Adds the config of the run that --workdir or init_from names.
 
   Of weights that tools.publish has written: a folder beside the file.
 
   Raises:
-    UserError: there is none, nor --config.
+    UserError: there is none, nor --config, and one is needed.
   """
   if config_path(argv):
     return argv
@@ -103,6 +103,8 @@ def _with_recorded(argv: list[str]) -> list[str]:
     if (file := place / 'config.json').exists():
       return [argv[0], f'--config={file}', *argv[1:]]
     tried.append(f'{file}')
+  if not needed:
+    return argv
   also = f', and there is no {" nor ".join(tried)}' if tried else ''
   raise UserError(f'--config is missing{also}: see --help')
 
@@ -112,6 +114,7 @@ def parse(
   read: Read,
   prepare: Prepare,
   stray: bool = False,
+  needed: bool = True,
 ) -> list[str]:
   """Parses flags as absl does; one line and exit code 2 where it cannot.
 
@@ -121,6 +124,7 @@ def parse(
     read: of a file of JSON that --config names.
     prepare: of a config just loaded.
     stray: whether there may be arguments that are no flags.
+    needed: whether there has to be a config.
 
   Returns:
     The command line without its flags.
@@ -128,8 +132,9 @@ def parse(
   flag = flags.FLAGS['config']
   flag.parser = _Parser(flag.parser, read, prepare, argv)
   try:
-    rest = flags.FLAGS(_with_recorded(argv))
-    CONFIG.value.train  # noqa: B018  a missing file shows only when it is used
+    rest = flags.FLAGS(_with_recorded(argv, needed))
+    if needed or CONFIG.value is not None:
+      CONFIG.value.train  # noqa: B018  a missing file shows only when it is used
     if rest[1:] and not stray:
       raise UserError(f'stray argument {rest[1]!r}: flags are --name=value')
     return rest

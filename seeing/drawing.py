@@ -3,11 +3,12 @@
 import pathlib
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 _TITLE_SIZE = 8  # points
+_DPI = 110
 
 
 def _figure(width, height):
@@ -41,6 +42,33 @@ def letters(inches: float) -> int:
 def shortened(text: str, most: int) -> str:
   """Returns at most so many letters of a name."""
   return text if len(text) <= most else text[: max(most - 1, 1)] + '…'
+
+
+class Frames(NamedTuple):
+  """A picture that moves: uint8 [N, H, W, 3], as long each."""
+
+  images: np.ndarray
+  seconds: float  # a frame
+
+
+def write(picture: Any, place: pathlib.Path) -> None:
+  """Writes a figure, `Frames` as GIF, or the text of an SVG.
+
+  Raises:
+    OSError: it cannot be written.
+  """
+  if isinstance(picture, str):
+    place.write_text(picture)
+  elif isinstance(picture, Frames):
+    from PIL import Image  # noqa: PLC0415  as slow as matplotlib, its own need
+
+    first, *rest = map(Image.fromarray, picture.images)
+    first.save(
+      place, save_all=True, append_images=rest, loop=0,
+      duration=round(1000 * picture.seconds),
+    )  # fmt: skip
+  else:
+    save(picture, place, _DPI)
 
 
 def save(figure: Any, place: pathlib.Path, dpi: int) -> None:

@@ -16,12 +16,18 @@ from tools import usage
 # Here, since absl refuses a flag that two tools define.
 OUT = flags.DEFINE_string('out', '', 'the file to write')
 CLASSES = flags.DEFINE_string('classes', '', 'file with a class name a line')
+LAYER = flags.DEFINE_list('layer', '', 'one or more: fc7 or pool5,fc7')
+SPLIT = flags.DEFINE_enum(
+  'split', None, ['train', 'test'], "the config's own data, without PHOTOS"
+)
 
 
 def run(
   do: Callable[[ConfigDict, list[str]], int | None],
   options: Sequence[flags.FlagHolder] = (),
   stray: str = '',
+  about: str | None = '',
+  config: bool = True,
 ) -> None:
   """Parses the flags, calls `do`, and exits; with 2 after a UserError.
 
@@ -30,11 +36,13 @@ def run(
       code. The docstring of its module is the text of --help.
     options: flags that it reads beside --config, for --help.
     stray: what arguments that are no flags stand for; empty: there are none.
+    about: what --help says below that docstring.
+    config: whether one is needed; else `do` gets None without.
   """
   # Absl's own --help lists the flags of all modules, and exits with 1.
   if command_line.asks_for_help(sys.argv):
     with console.ends_unread():
-      _parser(do, options, stray).print_help()
+      _parser(do, options, stray, about).print_help()
     sys.exit()
 
   def main(argv):
@@ -48,15 +56,17 @@ def run(
 
   def parse(argv):
     return command_line.parse(
-      argv, recorded.read_trained, config_lib.make_room, bool(stray)
+      argv, recorded.read_trained, config_lib.make_room, bool(stray), config
     )
 
   app.run(main, flags_parser=parse)
 
 
-def _parser(do, options, stray) -> argparse.ArgumentParser:
+def _parser(do, options, stray, about) -> argparse.ArgumentParser:
   """Returns a parser that prints the help that argparse would print."""
   parser = usage.parser(do.__module__)
+  if about:
+    parser.description = f'{parser.description}\n{about}'
   if stray:
     parser.add_argument(stray, nargs='*')
   _add(parser, command_line.CONFIG)

@@ -44,10 +44,6 @@ from runtime.progress import Progress
 from tools import command, predict
 from zoo import intermediates
 
-_LAYER = flags.DEFINE_list('layer', '', 'one or more: fc7 or pool5,fc7')
-_SPLIT = flags.DEFINE_enum(
-  'split', None, ['train', 'test'], "the config's own data, without PHOTOS"
-)
 _LIST = flags.DEFINE_bool('list', False, 'print the layers, and no more')
 _BATCH = 64  # images at once, at most
 _SOME_BAD = 1  # exit code
@@ -146,15 +142,15 @@ def check_room(
 
 def _images(config, files, model, protocol) -> Images:
   network = model.networks[0]
-  if not _SPLIT.value:
+  if not command.SPLIT.value:
     shape = (network.image_size,) * 2 + (3,)
     if protocol.name == 'single':
       shape = model.image_shape
     read = features.of_files(files, model, protocol)
     return Images('images', read, len(files), shape, model.class_names)
-  source = experiment.create_source(config, _SPLIT.value)
+  source = experiment.create_source(config, command.SPLIT.value)
   return Images(
-    f'images of {config.data.name} {_SPLIT.value}',
+    f'images of {config.data.name} {command.SPLIT.value}',
     features.of_source(source, protocol, network.image_size),
     len(source),
     source.image_shape,
@@ -227,7 +223,7 @@ def write(
 def main(config: ConfigDict, arguments: list[str]) -> int:
   """Writes the features; returns the exit code."""
   compile_cache.enable()
-  layers = tuple(filter(None, _LAYER.value))
+  layers = tuple(filter(None, command.LAYER.value))
   # Of one view; what a run was evaluated by is of no matter.
   config.eval.protocol, config.eval.scales = protocols.natural(config), ()
   command.check(config)
@@ -274,12 +270,12 @@ def main(config: ConfigDict, arguments: list[str]) -> int:
 
 
 def _files(arguments):
-  if _SPLIT.value and arguments:
+  if command.SPLIT.value and arguments:
     raise UserError(
-      f"--split={_SPLIT.value} is of the config's own data: give it, or "
+      f"--split={command.SPLIT.value} is of the config's own data: give it, or "
       f'{arguments[0]}, not both'
     )
-  if not _SPLIT.value and not arguments:
+  if not command.SPLIT.value and not arguments:
     raise UserError(
       "no images: name files or folders, or --split=train for the config's data"
     )
@@ -288,6 +284,7 @@ def _files(arguments):
 
 if __name__ == '__main__':
   options = [
-    command_line.WORKDIR, command.OUT, command.CLASSES, _LAYER, _SPLIT, _LIST,
+    command_line.WORKDIR, command.OUT, command.CLASSES, command.LAYER,
+    command.SPLIT, _LIST,
   ]  # fmt: skip
   command.run(main, options, stray='PHOTOS')

@@ -117,6 +117,8 @@ def test_mistakes_of_the_user_are_one_line(draw, arguments, more, words):
 
 
 def test_a_picture_that_cannot_be_written_is_named(draw, tmp_path):
-  for name in (tmp_path / 'no' / 'a.png', tmp_path / 'a.docx'):
+  (tmp_path / 'folder.png').mkdir()
+  for name in ('no/a.png', 'a.docx', 'folder.png'):
+    name = tmp_path / name
     with pytest.raises(UserError, match=f'--out {name}'):
       draw('samples', network=None, number=2, out=str(name))
