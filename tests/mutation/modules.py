@@ -36,6 +36,8 @@ MODULES = {
     f'recipe/optimizers recipe/schedules {_RECIPE}'
   ),
   'recipe/schedules.py': _tests(f'recipe/schedules {_RECIPE} trainer'),
+  'recipe/freezing.py': _tests('recipe/freezing training/finetune'),
+  'recipe/durations.py': _tests('config_lib configs/recipes recipe/schedules'),
   'recipe/sdlm.py': _tests('recipe/optimizers configs/traces trainer'),
   'recipe/augment.py': _tests(f'recipe/augment {_RECIPE} data/photos'),
   'training/curvature.py': _tests('recipe/optimizers configs/traces trainer'),
@@ -70,6 +72,7 @@ MODULES = {
   ),
   'evaluation/protocols.py': _tests('evaluation/protocols evaluation/networks'),
   'evaluation/test_sets.py': _tests('evaluation/test_sets'),
+  'data/parts.py': _tests('data/parts data/tfds'),
   'data/classes.py': _tests('data/classes evaluation/test_sets'),
   'data/label_sets.py': _tests('data/label_sets evaluation/test_sets'),
   'evaluation/scoring.py': _tests('evaluation/protocols evaluation/networks'),

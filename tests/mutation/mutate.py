@@ -33,7 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from cosmic_ray import work_db
@@ -169,10 +169,6 @@ def run(chosen: list[MutationSpec], out: pathlib.Path, jobs: int) -> None:
   known = {line['name'] for line in lines if 'name' in line}
   left = [m for m in chosen if name_of(m) not in known]
   print(f'{len(chosen)} faults, {len(left)} of them to be tested', flush=True)
-
-  def add(line):
-    file.write(json.dumps(line) + '\n')
-
   places: multiprocessing.Queue = multiprocessing.Queue()
   with contextlib.ExitStack() as stack:
     for _ in range(jobs):
@@ -184,27 +180,41 @@ def run(chosen: list[MutationSpec], out: pathlib.Path, jobs: int) -> None:
       jobs, initializer=work_in_a_copy, initargs=(places,)
     )
     stack.callback(pool.shutdown, cancel_futures=True)
-    files = {
-      word
-      for mutation in left
-      for word in shlex.split(MODULES[str(mutation.module_path)])
-      if word.endswith('.py')
-    }
-    files -= {line['passes'] for line in lines if 'passes' in line}
-    for name, (passed, said) in zip(files, pool.map(passes, files)):
-      if not passed:
-        sys.exit(f'without any fault {name} fails already:\n{said}')
-      add({'passes': name})
+    for line in sound(left, lines, pool):
+      file.write(json.dumps(line) + '\n')
     waiting = [pool.submit(tested, mutation) for mutation in left]
     done = concurrent.futures.as_completed(waiting)
     for number, future in enumerate(done, 1):
       line = future.result()
-      add(line)
+      file.write(json.dumps(line) + '\n')
       print(
         f'{number}/{len(left)} {line["outcome"]} {line["name"]} '
         f'{line["seconds"]:.0f} s',
         flush=True,
       )
+
+
+def sound(
+  left: Iterable[MutationSpec],
+  lines: Iterable[dict[str, Any]],
+  pool: concurrent.futures.Executor,
+) -> Iterator[dict[str, Any]]:
+  """Yields a line for each file of tests that passes without a fault.
+
+  Of the files that the faults need, those that `lines` has not seen yet. One
+  that fails ends the command: it would notice everything.
+  """
+  words = {
+    word
+    for mutation in left
+    for word in shlex.split(MODULES[str(mutation.module_path)])
+  }
+  seen = {line.get('passes') for line in lines}
+  files = sorted(w for w in words - seen if w.endswith('.py'))
+  for name, (passed, said) in zip(files, pool.map(passes, files)):
+    if not passed:
+      sys.exit(f'without any fault {name} fails already:\n{said}')
+    yield {'passes': name}
 
 
 def read(out: pathlib.Path) -> list[dict[str, Any]]:
