@@ -16,8 +16,7 @@ from runtime import run_log, storage, workdir
 
 STEP, PASS, EXAMPLES, SIZE = BY = 'step', 'pass', 'examples', 'size'
 _MEANS = '/mean_'  # in the name of what is a mean since the last line
-_TRAINING = 'train/mean_top1_error', 'train/top1_error'
-_TEST = 'eval/top1_error'
+TRAINING, TEST = 'train/mean_top1_error', 'eval/top1_error'
 _SUFFIX = '.metrics.jsonl'
 
 
@@ -131,21 +130,16 @@ def has(run: Run, metric: str) -> bool:
 def errors(run: Run) -> list[str]:
   """Returns its metrics of top-1 error: in training and test, where it has it.
 
-  In training the mean since the last line; that of the last batch where a run
-  has no other, unless a batch is a single example, whose error is 0 or 1.
+  In training that is counted on the fly, the mean since the last line: the
+  error of the last batch alone is no curve.
 
   Raises:
     UserError: it has none of them.
   """
-  found = [name for name in _TRAINING if has(run, name)][:1]
-  if found == [_TRAINING[1]]:
-    _, values = read(run, found[0])
-    if set(values) <= {0, 1}:
-      found = []
-  found += [_TEST] * has(run, _TEST)
+  found = [metric for metric in (TRAINING, TEST) if has(run, metric)]
   if not found:
     raise UserError(
-      f'{run.path} has no top-1 errors: --metric=NAME for one of '
+      f'{run.path} has no {TRAINING} or {TEST}: --metric=NAME for one of '
       f'{", ".join(_known(run))}'
     )
   return found

@@ -50,7 +50,7 @@ def curves(found: Sequence[Curve], by: str, top: float = 0.0) -> Any:
 def _panel(axes, shown, by, colours):
   from matplotlib import ticker  # noqa: PLC0415
 
-  metrics = list(dict.fromkeys(curve.metric for curve in shown))
+  metrics = sorted({curve.metric for curve in shown}, key=_training_first)
   looks = {metric: _look(metric, metrics) for metric in metrics}
   errors = panel_of(metrics[0]) == 'error'
   for curve in shown:
@@ -67,6 +67,10 @@ def _panel(axes, shown, by, colours):
   axes.grid(alpha=0.3)
   axes.spines[['top', 'right']].set_visible(False)
   _legend(axes, shown, looks, by, colours)
+
+
+def _training_first(metric):
+  return not metric.startswith('train/'), metric
 
 
 def _look(metric, metrics):

@@ -4,6 +4,7 @@ Errors are top-5 on the contest's test sets, as reported, of ensembles where a
 paper has them.
 """
 
+import math
 from typing import Any, NamedTuple
 
 
@@ -33,7 +34,7 @@ ENTRIES = (
 # A person who had trained for it, on 1,500 images: Russakovsky et al., Section
 # 6.4.
 HUMAN = 5.1
-_COLOUR, _GREY = '#4878a8', '#a8a8a8'
+_COLOUR, _GREY, _RED = '#4878a8', '#909090', '#c03020'
 _LARGEST = 3000  # area of the largest network's mark, points squared
 
 
@@ -60,48 +61,51 @@ def draw(parameters: dict[str, int], path: str) -> None:
   )
   for axes in (above, below):
     axes.spines[['top', 'right']].set_visible(False)
-    axes.set_xlim(-0.6, len(ENTRIES) - 0.4)
+    axes.set_xlim(-0.6, len(ENTRIES) + 0.2)
   figure.savefig(path, dpi=120)
 
 
 def _errors(axes: Any) -> None:
   colours = [_COLOUR if e.name else _GREY for e in ENTRIES]
   errors = [e.error for e in ENTRIES]
-  axes.bar(range(len(ENTRIES)), errors, color=colours, width=0.55)
-  for i, entry in enumerate(ENTRIES):
+  axes.bar(range(len(ENTRIES)), errors, color=colours, width=0.6)
+  for i, error in enumerate(errors):
+    inside = error < HUMAN  # else the line would cross the number
     axes.annotate(
-      f'{entry.error:g} %', (i, entry.error), xytext=(0, 3),
-      textcoords='offset points', ha='center',
+      f'{error:g} %', (i, error), xytext=(0, -4 if inside else 3),
+      textcoords='offset points', ha='center', weight='bold',
+      va='top' if inside else 'bottom', color='white' if inside else 'black',
     )  # fmt: skip
-  axes.axhline(HUMAN, color='#c05040', linestyle='--', linewidth=1.2)
+  axes.axhline(HUMAN, color=_RED, linestyle='--', linewidth=1.2)
   axes.annotate(
-    f'a trained person: {HUMAN:g} %', (len(ENTRIES) - 0.45, HUMAN),
-    xytext=(0, 4), textcoords='offset points', ha='right', color='#c05040',
+    f'a trained\nperson\n{HUMAN:g} %', (len(ENTRIES) - 0.6, HUMAN),
+    xytext=(0, 4), textcoords='offset points', color=_RED,
   )  # fmt: skip
   axes.set_ylim(0, 31)
-  axes.set_ylabel('top-5 error, %')
+  axes.set_ylabel('top-5 error, %\n(best reported, ensembles)')
 
 
 def _sizes(axes: Any, parameters: dict[str, int]) -> None:
   """Depth as height, parameters as area: twice as many, twice the area."""
   most = max(parameters.values())
+  shallow = [i for i, entry in enumerate(ENTRIES) if not entry.name]
+  axes.annotate(
+    'shallow: features made by\nhand, linear classifiers',
+    (sum(shallow) / len(shallow), 8), ha='center', va='center', color='#707070',
+  )  # fmt: skip
   for i, entry in enumerate(ENTRIES):
     if not entry.name:
-      axes.annotate(
-        'shallow:\nfeatures made by hand,\nlinear classifiers', (i, 6),
-        ha='center', va='center', fontsize=8, color='#707070',
-      )  # fmt: skip
       continue
     size = parameters[entry.name]
     area = _LARGEST * size / most
     axes.scatter([i], [entry.depth], s=area, color=_COLOUR, alpha=0.75)
     axes.annotate(
-      f'{entry.depth} layers, {size / 1e6:.1f} M', (i, entry.depth),
-      xytext=(0, -8 - area**0.5 / 1.75), textcoords='offset points',
+      f'{entry.depth} layers\n{size / 1e6:.1f} million', (i, entry.depth),
+      xytext=(0, -4 - (area / math.pi) ** 0.5), textcoords='offset points',
       ha='center', va='top', fontsize=9,
     )  # fmt: skip
   axes.set_yscale('log', base=2)
-  axes.set_ylim(3, 320)
+  axes.set_ylim(2, 320)
   ticks = [4, 8, 16, 32, 64, 128, 256]
   axes.set_yticks(ticks, [str(t) for t in ticks])
   axes.set_ylabel('layers with weights\n(area of a mark: parameters)')

@@ -68,23 +68,29 @@ def _notes(runs: Sequence[Run], by: str, metrics: Sequence[str]) -> list[str]:
     )
   if not metrics:
     said += [
-      f'note: {run.name} has no training error but of single examples'
+      f'note: {run.name} has no mean error of training on record, only that of '
+      'single batches: --metric=train/top1_error'
       for run in runs
-      if curves.errors(run) == ['eval/top1_error']
+      if curves.TRAINING not in curves.errors(run)
     ]
   return said
 
 
 def _numbers(curve: Curve) -> str:
   if len(curve.y) <= _MOST:
-    pairs = ', '.join(f'{x:g}: {y:.5g}' for x, y in zip(curve.x, curve.y))
+    pairs = ', '.join(f'{_place(x)}: {y:.5g}' for x, y in zip(curve.x, curve.y))
   else:
     at = min(range(len(curve.y)), key=lambda i: curve.y[i])
     pairs = (
-      f'{curve.y[at]:.5g} at {curve.x[at]:g} is the lowest, '
-      f'{curve.y[-1]:.5g} at {curve.x[-1]:g} the last'
+      f'{curve.y[at]:.5g} at {_place(curve.x[at])} is the lowest, '
+      f'{curve.y[-1]:.5g} at {_place(curve.x[-1])} the last'
     )
   return f'{curve.name} {curve.metric}: {pairs}'.lstrip()
+
+
+def _place(x: float) -> str:
+  """A step behind the end of a pass is its end."""
+  return f'{x:.0f}' if abs(x - round(x)) < 0.01 else f'{x:.2f}'
 
 
 KIND = Kind(draw, (_BY, _METRIC, _TOP), takes='RUNS', config=False)
