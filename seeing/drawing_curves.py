@@ -107,7 +107,8 @@ def _legend(axes, shown, looks, by, colours):
 def _marks(by, curve):
   """Hollow squares are the paper's sign for distorted training."""
   if by != 'size':
-    return {}
+    # A single value, as of a short run, is no line.
+    return {'marker': 'o'} if len(curve.y) == 1 else {}
   if curve.name:
     return {'marker': 's', 'markerfacecolor': 'none'}
   return {'marker': 'o'}

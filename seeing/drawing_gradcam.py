@@ -8,6 +8,7 @@ import numpy as np
 from seeing import gradcam
 
 _LARGE = 64  # pixels from which an image is drawn large
+_PALE = 400  # black ink under heat: black would be no colour of the scale
 
 
 class Row(NamedTuple):
@@ -34,7 +35,7 @@ def heat(rows: Sequence[Row]) -> Any:
   for row, line in zip(rows, grid):
     _show(line[0], row.image, row.title)
     for axes, layer in zip(line[1:], layers):
-      _show(axes, row.image, f'{row.answer}, {layer}')
+      _show(axes, row.image, f'{row.answer}, {layer}', _PALE)
       large = gradcam.enlarged(row.maps[layer], row.image.shape)
       drawn = axes.imshow(large, cmap='turbo', vmin=0, vmax=1, alpha=0.55)
   bar = figure.colorbar(
@@ -45,10 +46,10 @@ def heat(rows: Sequence[Row]) -> Any:
   return figure
 
 
-def _show(axes, image, title):
+def _show(axes, image, title, darkest=255):
   grey = image.shape[-1] == 1
   axes.imshow(
-    image[..., 0] if grey else image, vmin=0, vmax=255,
+    image[..., 0] if grey else image, vmin=0, vmax=darkest,
     cmap='gray_r' if grey else None, interpolation='nearest',
   )  # fmt: skip
   axes.set_axis_off()

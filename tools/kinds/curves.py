@@ -71,7 +71,8 @@ def _notes(runs: Sequence[Run], by: str, metrics: Sequence[str]) -> list[str]:
       f'note: {run.name} has no mean error of training on record, only that of '
       'single batches: --metric=train/top1_error'
       for run in runs
-      if curves.TRAINING not in curves.errors(run)
+      if not curves.has(run, curves.TRAINING)
+      and curves.has(run, 'train/top1_error')
     ]
   return said
 

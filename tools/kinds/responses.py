@@ -10,6 +10,7 @@ the addition. All networks see the same images: of the first one's data, from
 its test split or --split, evenly spread. Networks without shortcuts are dashed.
 """
 
+import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -82,13 +83,17 @@ def _runs(config: ConfigDict | None, paths: Sequence[str]) -> list[_Run]:
     raise UserError('no runs: name workdirs of networks with shortcuts or none')
   if twice := [p for i, (p, _) in enumerate(given) if p in dict(given[:i])]:
     raise UserError(f'{twice[0]} is given twice')
-  return [_loaded(path, config) for path, config in given]
+  last = [pathlib.PurePath(path).name for path, _ in given]
+  return [
+    _loaded(path, config, name if last.count(name) == 1 else path)
+    for name, (path, config) in zip(last, given)
+  ]
 
 
-def _loaded(path: str, config: ConfigDict) -> _Run:
+def _loaded(path: str, config: ConfigDict, name: str) -> _Run:
   command.check(config)
   model = inference.load(config, path, options.CLASSES.value, other_data=True)
-  return _Run(path.rstrip('/'), config, model.networks[0])
+  return _Run(name, config, model.networks[0])
 
 
 def _numbers(run: _Run, by_layer: dict[str, float]) -> str:
