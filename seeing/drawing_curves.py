@@ -119,5 +119,5 @@ def _colours(count):
   import matplotlib  # noqa: PLC0415
 
   if count <= 10:
-    return list(matplotlib.colormaps['tab10'].colors[:count])
+    return list(matplotlib.colormaps['tab10'](np.arange(count)))
   return list(matplotlib.colormaps['turbo'](np.linspace(0.03, 0.97, count)))

@@ -31,7 +31,7 @@ def heat(rows: Sequence[Row]) -> Any:
     layout='constrained',
   )
   grid = figure.subplots(len(rows), 1 + len(layers), squeeze=False)
-  drawn = None
+  drawn: Any = None
   for row, line in zip(rows, grid):
     _show(line[0], row.image, row.title)
     for axes, layer in zip(line[1:], layers):

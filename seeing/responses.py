@@ -44,7 +44,7 @@ def is_plain(network: Network) -> bool:
 def deviations(
   network: Network,
   read: Callable[[int], Item],
-  numbers: Sequence[int],
+  numbers: Sequence[int] | np.ndarray,
   progress: Progress | None = None,
 ) -> dict[str, float]:
   """Returns the standard deviation by layer, in the order of the network.

@@ -28,8 +28,8 @@ def keep(module: nn.Module, name: str, x: jax.Array) -> jax.Array:
   """
   if not module.is_initializing():  # else they would be among the variables
     if module.has_variable(ADDED, 'layers'):
-      added = module.get_variable(ADDED, 'layers').get(name)
-      x = x if added is None else x + added
+      added: dict[str, jax.Array] = module.get_variable(ADDED, 'layers')
+      x = x + added[name] if name in added else x
     # In one dictionary: Flax lets no variable have the name of a submodule.
     module.sow(COLLECTION, 'layers', {name: x}, _together, dict)
   return x

@@ -1,16 +1,23 @@
 """Curves of runs, responses and Grad-CAM as commands, and what is refused."""
 
 import json
+import pathlib
 
 import cv2
 import photographs
 import pytest
 from absl import flags
 from absl.testing import flagsaver
-from conftest import ROOT, run_main
+from conftest import ROOT, random_variables
 
-from configs import lenet5
+import zoo
+from configs import lenet5, resnet_cifar
+from data import preprocess
 from errors import UserError
+from evaluation import inference
+from evaluation.inference import Model
+from evaluation.scoring import Network
+from runtime import workdir
 from tools import visualize
 
 RESULTS = ROOT / 'docs' / 'results'
@@ -139,21 +146,43 @@ def test_mistakes_of_the_user_are_one_line(draw, arguments, more, words):
   assert '\n' not in str(error.value)
 
 
-@pytest.mark.slow
-def test_responses_of_runs_side_by_side(draw, tmp_path):
-  runs = []
-  for name in ('plain20_cifar', 'resnet20_cifar'):
-    runs.append(tmp_path / name)
-    done = run_main(
-      f'--config=configs/resnet_cifar.py:variant={name},data=mnist5k',
-      '--config.model.width=0.25', '--config.train.steps=2',
-      '--config.train.batch_size=64', f'--workdir={runs[-1]}',
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-  picture, said = draw('responses', *runs, number=64)
-  assert said[0] == '64 test images of mnist5k'
-  for run, line in zip(runs, said[1:3]):
-    assert line.startswith(f'{run.name}: 19 layers of {run.name}, mean ')
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+  """Returns (name, channels) -> a workdir with anything as its variables."""
+
+  def load(config, path, *_, **__):
+    fields = dict(config.model)
+    channels = int(pathlib.Path(path).parent.name)
+    module = zoo.create(fields.pop('name'), num_classes=10, **fields)
+    variables = random_variables(module, (32, 32, channels))
+    prepare = preprocess.of_config(config)
+    network = Network(path, module, variables, prepare, 32, 10)
+    return Model([network], tuple('0123456789'), (28, 28, channels))
+
+  # A checkpoint is not what is tested, and training takes a minute.
+  monkeypatch.setattr(inference, 'load', load)
+
+  def make(name, channels=1):
+    config = resnet_cifar.get_config(f'variant={name},data=mnist5k')
+    config.model.width = 0.25
+    place = tmp_path / str(channels) / name
+    place.mkdir(parents=True)
+    record = json.dumps(workdir.as_json(config))
+    (place / 'config.json').write_text(record)
+    return place
+
+  return make
+
+
+def test_responses_of_networks_side_by_side(draw, run):
+  plain, residual = run('plain20_cifar'), run('resnet20_cifar')
+  picture, said = draw('responses', plain, residual, number=6)
+  assert said[0] == '6 test images of mnist5k'
+  for place, line in zip((plain, residual), said[1:3]):
+    assert line.startswith(f'{place.name}: 19 layers of {place.name}, mean ')
   assert picture.std() > 10
   with pytest.raises(UserError, match='is given twice'):
-    draw('responses', runs[0], runs[0])
+    draw('responses', plain, plain)
+  colour = run('plain32_cifar', 3)
+  with pytest.raises(UserError, match=r'of 32x32x3, plain20.* of 32x32x1:'):
+    draw('responses', plain, colour)

@@ -36,6 +36,12 @@ class _Run(NamedTuple):
   name: str
   config: ConfigDict
   network: Network
+  channels: int  # of the images that it was trained on
+
+  @property
+  def sees(self) -> str:
+    side = self.network.image_size
+    return f'{side}x{side}x{self.channels}'
 
 
 def draw(config: ConfigDict | None, paths: list[str]) -> Drawn:
@@ -43,10 +49,10 @@ def draw(config: ConfigDict | None, paths: list[str]) -> Drawn:
   runs = _runs(config, paths)
   for run in runs:
     responses.check(run.network, f'{run.name} ({run.config.model.name})')
-    if run.network.image_size != runs[0].network.image_size:
+    if run.sees != runs[0].sees:
       raise UserError(
-        f'{run.name} sees images of {run.network.image_size} pixels, '
-        f'{runs[0].name} of {runs[0].network.image_size}: all see the same'
+        f'{run.name} sees images of {run.sees}, {runs[0].name} of '
+        f'{runs[0].sees}: all are given the same'
       )
   first = runs[0].config
   split = options.SPLIT.value or 'test'
@@ -93,7 +99,7 @@ def _runs(config: ConfigDict | None, paths: Sequence[str]) -> list[_Run]:
 def _loaded(path: str, config: ConfigDict, name: str) -> _Run:
   command.check(config)
   model = inference.load(config, path, options.CLASSES.value, other_data=True)
-  return _Run(name, config, model.networks[0])
+  return _Run(name, config, model.networks[0], model.image_shape[-1])
 
 
 def _numbers(run: _Run, by_layer: dict[str, float]) -> str:
