@@ -1,10 +1,9 @@
-"""Prints docs/zoo.md, all networks in one page; their layers; or draws them.
+"""Prints docs/zoo.md, all networks in one page; or their layers.
 
     python -m tools.overview > docs/zoo.md
     python -m tools.overview --layers > docs/layers.md
-    python -m tools.overview --chart=docs/ilsvrc.png
 
-Counts are those of tools.summarize. The picture needs pip install matplotlib.
+Counts are those of tools.summarize, whose --chart draws the picture in it.
 """
 
 import functools
@@ -53,17 +52,6 @@ REPORTED = {
   'resnet1202_cifar': Reported('19.4 million', '7.93', _CIFAR),
 }
 
-# Network, year of the paper, layers with weights, top-5 error (%) of the best
-# single network or ensemble that its authors report on ILSVRC (AlexNet Table 2,
-# ZFNet Table 2, VGG Table 6, GoogLeNet Table 3, ResNet Table 5).
-_ILSVRC = (
-  ('alexnet', 'AlexNet', 2012, 8, 15.3),
-  ('zfnet', 'ZFNet', 2013, 8, 14.8),
-  ('vgg_e', 'VGG', 2014, 19, 7.3),
-  ('googlenet', 'GoogLeNet', 2014, 22, 6.67),
-  ('resnet152', 'ResNet', 2015, 152, 3.57),
-)
-
 
 def page() -> str:
   """Returns docs/zoo.md."""
@@ -79,6 +67,8 @@ def page() -> str:
     'reached.',
     '',
     '![Error, depth and size over the years](ilsvrc.png)',
+    '',
+    '(`python -m tools.summarize --chart=docs/ilsvrc.png`)',
     '',
     '| name | parameters | the paper says | MACs | activations, MiB '
     '| reported error | where |',
@@ -194,54 +184,15 @@ def _without_repeats(network, shape):
   return found
 
 
-def chart(path: str) -> None:
-  """Draws depth, error and parameters of the ILSVRC networks over the years.
-
-  Raises:
-    UserError: matplotlib is not installed.
-    OSError: the file cannot be written.
-    ValueError: its ending is no format of matplotlib's.
-  """
-  with usage.needs('matplotlib'):
-    import matplotlib  # noqa: PLC0415
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot  # noqa: PLC0415
-
-  figure, axes = pyplot.subplots(figsize=(9, 5), layout='constrained')
-  labels = [f'{label}\n{year}' for _, label, year, _, _ in _ILSVRC]
-  errors = [error for *_, error in _ILSVRC]
-  axes.bar(labels, errors, color='#4878a8', width=0.55)
-  for i, (name, _, _, depth, error) in enumerate(_ILSVRC):
-    table = summarize.rows(name)
-    size = sum(r.parameters for r in table if not r.name.startswith('aux'))
-    axes.annotate(
-      f'{error:g} %\n{depth} layers\n{size / 1e6:.1f} M parameters',
-      (i, error), xytext=(0, 4), textcoords='offset points', ha='center',
-    )  # fmt: skip
-  axes.set_ylabel('top-5 error, % (best reported, ensembles)')
-  axes.set_ylim(0, 20)
-  axes.spines[['top', 'right']].set_visible(False)
-  axes.set_title('ImageNet classification (ILSVRC), as the papers report')
-  figure.savefig(path, dpi=120)
-
-
 def main(arguments: list[str] | None = None) -> None:
-  """Prints the page, or draws the picture."""
+  """Prints a page."""
   parser = usage.parser(__name__)
-  parser.add_argument(
-    '--chart',
-    metavar='FILE.png',
-    help='draws the networks of ILSVRC over the years, and prints no page',
-  )
   parser.add_argument(
     '--layers', action='store_true', help='the names of their layers'
   )
   args = parser.parse_args(arguments)
   with usage.errors(OSError, ValueError), mesh.devices_by_name():
-    if args.chart:
-      chart(args.chart)
-    elif args.layers:
+    if args.layers:
       print(layers())
     else:
       print(page())

@@ -4,11 +4,15 @@
     python -m tools.summarize vgg_d --input=320x256 --json
     python -m tools.summarize --compare googlenet googlenet_naive
     python -m tools.summarize --inception
+    python -m tools.summarize --chart=ilsvrc.png
 
 Columns: output shape; parameters; multiply-accumulates (without biases);
 activation floats and bytes of one image, each map once and ReLU, normalisation
 and concatenation in place (the count of Stanford's CS231n notes). Without a
-name it lists the networks. Of a network that is not in the zoo, in Python:
+name it lists the networks. --chart draws error, depth and parameters of ILSVRC
+over the years; it needs pip install matplotlib.
+
+Of a network that is not in the zoo, in Python:
 
     print(summarize.as_text(summarize.rows_of(module, (224, 224, 3))))
 """
@@ -25,7 +29,7 @@ from flax import traverse_util
 
 import zoo
 from runtime import mesh
-from tools import usage
+from tools import ilsvrc_chart, usage
 from zoo import layers
 from zoo.googlenet import TABLE_1
 
@@ -237,6 +241,25 @@ def _ratios(values):
   )
 
 
+def chart(path: str) -> None:
+  """Draws the networks of ILSVRC over the years; as `ilsvrc_chart.draw`.
+
+  Parameters are those of evaluation: without auxiliary heads.
+  """
+  with usage.needs('matplotlib'):
+    import matplotlib  # noqa: PLC0415, F401
+  parameters = {
+    entry.name: sum(
+      row.parameters
+      for row in rows(entry.name)
+      if not row.name.startswith('aux')
+    )
+    for entry in ilsvrc_chart.ENTRIES
+    if entry.name
+  }
+  ilsvrc_chart.draw(parameters, path)
+
+
 def _size(text: str) -> tuple[int, int]:
   height, _, width = text.partition('x')
   return int(height), int(width)
@@ -254,9 +277,15 @@ def main(arguments: list[str] | None = None) -> None:
   parser.add_argument(
     '--inception', action='store_true', help="GoogLeNet's modules, 2a and 2b"
   )
+  parser.add_argument(
+    '--chart', metavar='FILE.png', help='draws ILSVRC over the years'
+  )
   args = parser.parse_args(arguments)
-  with usage.errors(ValueError), mesh.devices_by_name():
-    if args.compare:
+  with usage.errors(OSError, ValueError), mesh.devices_by_name():
+    if args.chart:
+      chart(args.chart)
+      print(f'written to {args.chart}')
+    elif args.compare:
       print(compare(*args.compare))
     elif args.inception:
       print(inception())

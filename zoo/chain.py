@@ -115,7 +115,7 @@ class Chain(nn.Module):
       elif not isinstance(row, str):
         x, name = self._layer(row)(x), row.name
       if row != DROPOUT and after != RELU:
-        keep(self, name, x)
+        x = keep(self, name, x)
     return layers.squeeze_map(x.astype(jnp.float32))
 
   def _layer(self, row):

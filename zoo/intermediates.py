@@ -9,21 +9,27 @@ concatenated branches, of a block of ResNet its sum after the ReLU.
 """
 
 import difflib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 COLLECTION = 'activations'
+ADDED = 'added'  # what `keep` adds to activations, to differentiate by them
 
 
 def keep(module: nn.Module, name: str, x: jax.Array) -> jax.Array:
   """Marks `x` as the activation of layer `name`; returns it.
 
+  What the network goes on with has to be what is returned: see `gradients`.
   Costs nothing where nobody asks for activations.
   """
   if not module.is_initializing():  # else they would be among the variables
+    if module.has_variable(ADDED, 'layers'):
+      added: dict[str, jax.Array] = module.get_variable(ADDED, 'layers')
+      x = x + added[name] if name in added else x
     # In one dictionary: Flax lets no variable have the name of a submodule.
     module.sow(COLLECTION, 'layers', {name: x}, _together, dict)
   return x
@@ -73,6 +79,48 @@ def activations(
   seen = state[COLLECTION]['layers']
   check_layers(layers, seen)
   return {name: seen[name] for name in layers or seen}
+
+
+def gradients(
+  network: nn.Module,
+  variables: dict[str, Any],
+  images: jax.Array,
+  layer: str,
+  of: Callable[[jax.Array], jax.Array],
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Returns how a number changes with the activation of a layer; pure.
+
+  Args:
+    network: of the zoo.
+    variables: of it.
+    images: [N, H, W, C] as the network takes them.
+    layer: its name.
+    of: logits [N, classes], or maps of them [N, h, w, classes] -> a number.
+
+  Returns:
+    The logits; the activation A [N, h, w, channels]; d of(logits) / d A.
+
+  Raises:
+    ValueError: no such layer; names the closest.
+  """
+  if getattr(network, 'scan', False):  # equal blocks are one loop, unnamed
+    network = network.clone(scan=False)
+  state = jax.eval_shape(
+    lambda v, i: activations(network, v, i, (layer,)), variables, images
+  )
+
+  def score(added):
+    logits, state = network.apply(
+      {**variables, ADDED: {'layers': {layer: added}}},
+      images,
+      train=False,
+      mutable=[COLLECTION],
+    )
+    return of(logits), (logits, state[COLLECTION]['layers'][layer])
+
+  nothing = jnp.zeros(state[layer].shape, state[layer].dtype)
+  gradient, (logits, seen) = jax.grad(score, has_aux=True)(nothing)
+  return logits, seen, gradient
 
 
 def layer_shapes(

@@ -187,7 +187,7 @@ class ResNet(nn.Module):
       padded = self.padded_pool
       x = keep(self, 'conv1', nn.relu(x))
       x = MaxPool(3, 2, pad(int(padded)), not padded, name='pool1')(x)
-      keep(self, 'pool1', x)
+      x = keep(self, 'pool1', x)
     for stage, count in enumerate(self.blocks):
       stride = 2 if stage else 1
       block = functools.partial(
@@ -208,7 +208,7 @@ class ResNet(nn.Module):
       for name in names[1:]:
         x = keep(self, name, block(stride=1, name=name)(x, train))
     x = AveragePool(8 if self.cifar else 7, name='avgpool')(x)
-    keep(self, 'avgpool', x)
+    x = keep(self, 'avgpool', x)
     init = layers.uniform_within(1 / math.sqrt(x.shape[-1]))
     fc = Conv(
       self.num_classes, 1, kernel_init=init, dtype=self.dtype, name='fc'

@@ -151,8 +151,8 @@ def test_predictions_and_plots_read_it(there, tmp_path):
   cv2.imwrite(str(tmp_path / 'digit.png'), np.eye(28, dtype=np.uint8) * 255)
   for command in (
     ['tools.predict', SMOKE, f'--workdir={there}', str(tmp_path / 'digit.png')],
-    ['tools.plot_runs', '--metric=eval/loss', f'--out={tmp_path / "a.png"}',
-     str(there)],
+    ['tools.visualize', 'curves', '--metric=eval/loss',
+     f'--out={tmp_path / "a.png"}', str(there)],
   ):  # fmt: skip
     done = forking.run(*command)
     assert done.returncode == 0, done.stderr

@@ -20,8 +20,8 @@ NEEDY = {
   f'tools.export --config={ROOT}/configs/lenet5.py --out=a.safetensors': (
     'safetensors'
   ),
-  'tools.overview --chart=chart.png': 'matplotlib',
-  'tools.plot_runs --out=curves.png run': 'matplotlib',
+  'tools.summarize --chart=chart.png': 'matplotlib',
+  'tools.visualize curves --out=curves.png run': 'matplotlib',
   'tools.prepare_imagenet --out=out --train_dir=train': (
     'tensorflow-datasets importlib_resources'
   ),
