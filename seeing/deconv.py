@@ -319,8 +319,10 @@ def see(
 
 
 def contrast(projection: np.ndarray) -> np.ndarray:
-  """Returns uint8 of the same shape: 0 is grey, the largest value of either
-  sign black or white."""
+  """Returns uint8 of the same shape, 0 as grey.
+
+  Scaled so that the largest value of either sign is 0 or 255.
+  """
   most = float(np.abs(projection).max())
   scaled = projection / most if most else projection
   return np.round(127.5 + 127.5 * scaled).astype(np.uint8)

@@ -100,6 +100,7 @@ def _positive(module, image):
       return jnp.full(leaf.shape, 1 / max(np.prod(leaf.shape[:-1]), 1))
     return jnp.full(leaf.shape, float(name in ('scale', 'var')))
 
+  shapes.pop('aux_logits', None)  # results, of GoogLeNet in training
   return jax.tree_util.tree_map_with_path(value, shapes)
 
 
