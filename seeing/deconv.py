@@ -293,9 +293,8 @@ def see(
   count, most = found.numbers.shape
   items = {n: read(int(n)) for n in np.unique(found.numbers)}
   chosen = [items[n] for n in found.numbers.ravel()]
-  images = answers.bordered(
-    np.stack([item.view for item in chosen]), network.image_size
-  )
+  views = np.stack([np.asarray(item.view) for item in chosen])
+  images = answers.bordered(views, network.image_size)
   rows, columns = found.rows.ravel(), found.columns.ravel()
   maps = np.repeat(found.maps, most)
   values, pixels = deconvnet.project(

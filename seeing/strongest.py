@@ -108,15 +108,15 @@ def find(
         numbers = np.array([n for n, _ in good])
         images = np.zeros((size, *good[0][1].shape), np.uint8)
         np.stack([view for _, view in good], out=images[: len(good)])
-        rows = [a[: len(good)].T for a in peaks(variables, images, maps)]
-        numbers = np.broadcast_to(numbers, rows[0].shape)
-        best = _merge(best, [rows[0], numbers, *rows[1:]], most)
+        peak = [a[: len(good)].T for a in peaks(variables, images, maps)]
+        numbers = np.broadcast_to(numbers, peak[0].shape)
+        best = _merge(best, [peak[0], numbers, *peak[1:]], most)
       if progress:
         progress.add(len(items))
-  values, numbers, rows, columns = best
-  if numbers.shape[1] < most:
-    raise ValueError(f'{numbers.shape[1]} of {count:,} images can be read')
-  return Strongest(maps, values, numbers, rows, columns, bad)
+  values, number, rows, columns = best
+  if number.shape[1] < most:
+    raise ValueError(f'{number.shape[1]} of {count:,} images can be read')
+  return Strongest(maps, values, number, rows, columns, bad)
 
 
 def _merge(best, more, most):

@@ -203,16 +203,18 @@ def test_what_comes_down_branches_adds(images):
   variables = jax.tree.map(jnp.abs, random_variables(module, shape))
   network = Network('', module, variables, lambda x: x / 255.0, SIDE, 1)
 
-  def project(layer, number):
+  def project(layer, count):
     net = deconv.Deconvnet(network, layer)
-    unit = np.array([9]), np.array([4]), np.array([number])
-    (value,), (pixels,) = net.project(variables, images[:1], *unit)
-    return pixels / value
+    unit = np.full(count, 9), np.full(count, 4), np.arange(count)
+    values, pixels = net.project(variables, images[[0] * count], *unit)
+    return pixels / values[:, None, None, None]
 
-  parts = [project(name, n) for name in ('one', 'three') for n in (0, 1)]
+  parts = [*project('one', 2), *project('three', 2)]
   weights = np.asarray(variables['params']['top']['kernel'])[0, 0, :, 0]
   expected = sum(w * part for w, part in zip(weights, parts))
-  np.testing.assert_allclose(project('top', 0), expected, rtol=1e-4, atol=1e-9)
+  np.testing.assert_allclose(
+    project('top', 1)[0], expected, rtol=1e-4, atol=1e-9
+  )
   assert (parts[0] > 0).sum() < (parts[2] > 0).sum()
 
 
