@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 import experiment
 import zoo
-from errors import UserError, closest
+from errors import UserError
 from evaluation import features, networks, protocols
 from evaluation.inference import Model
 from runtime import checkpoints
@@ -204,12 +204,14 @@ def _checkpoints(config) -> Sequence[Any]:
     raise UserError(f'--workdir {path} holds no checkpoint')
   if asked == ['all']:
     return list(there.values())
-  known = list(map(str, there))
   for word in asked:
-    if not word.isdecimal() or int(word) not in there:
+    if not word.isdecimal():
+      raise UserError(f"--steps '{word}': numbers, as 100,200; or all")
+    if int(word) not in there:
+      near = min(there, key=lambda step: abs(step - int(word)))
       raise UserError(
-        f"--steps '{word}': {path} has no such checkpoint."
-        + closest(word, known)
+        f'--steps {word}: {path} has no such checkpoint, but {near}; more stay '
+        'with --config.checkpoint.keep'
       )
   return [there[step] for step in sorted(set(map(int, asked)))]
 
