@@ -25,6 +25,7 @@ from tools.kinds.kind import Kind
 _NAMES = (
   'samples', 'distortions', 'mistakes', 'rejection', 'maps', 'robustness',
   'curves', 'responses', 'gradcam',
+  'deconv',
 )  # fmt: skip
 _MODULES = {
   name: importlib.import_module(f'tools.kinds.{name}') for name in _NAMES
