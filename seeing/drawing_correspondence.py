@@ -38,11 +38,13 @@ def draw(
       image = images[number]
       height, width = image.shape[:2]
       drawing._show(axes, image, vmin=0, vmax=255, extent=(0, width, height, 0))
+      axes.set_axis_on()
+      if axes is not line[0]:
+        axes.set(xticks=[], yticks=[])
       if not number:
         axes.set_title(
           drawing._plain(drawing.shortened(name, 20)), fontsize=_TEXT + 1
         )
-    line[0].set_axis_on()
     line[0].tick_params(labelsize=_TEXT - 2, length=2, pad=1)
     line[0].set_ylabel(
       drawing._plain(drawing.shortened(title, 16)), fontsize=_TEXT

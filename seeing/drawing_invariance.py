@@ -31,12 +31,12 @@ def draw(
   tall = max(2.3, 0.42 * len(images))
   figure = drawing._figure(12.6, (tall + 0.4) * len(curves))
   grid = figure.subplots(len(curves), 4, squeeze=False)
-  for panels, (change, found) in zip(grid, curves.items()):
+  for number, (panels, (change, found)) in enumerate(zip(grid, curves.items())):
     _images(panels[0], images, names, change, found.values)
     for axes, (layer, distances) in zip(panels[1:], found.distances.items()):
       _lines(axes, found.values, distances, change)
       axes.set_ylim(bottom=0)
-      if panels is grid[0]:
+      if not number:
         axes.set_title(
           f"{layer}: $|f(x') - f(x)|\\,/\\,|f(x)|$", fontsize=_TEXT + 1
         )

@@ -37,7 +37,7 @@ def draw(rows: Sequence[Row], layer: str, names: Sequence[str]) -> Any:
     layer: whose strongest map is drawn.
     names: of the classes.
   """
-  figure = drawing._figure(4 * _SIDE + 3.2, (_SIDE + 0.25) * len(rows))
+  figure = drawing._figure(4 * _SIDE + 3.2, (_SIDE + 0.25) * len(rows) + 0.2)
   grid = figure.subplots(len(rows), 4, squeeze=False)
   for row, panels in zip(rows, grid):
     found, name = row.found, drawing.shortened(names[row.label], 24)
@@ -51,13 +51,19 @@ def draw(rows: Sequence[Row], layer: str, names: Sequence[str]) -> Any:
     )  # fmt: skip
     _classes(panels[3], row, names)
     titles = (
-      row.title,
+      f'{drawing.shortened(row.title, 20)}: {name}',
       f'activity of map {map_} of {layer}',
       f'probability of {name}',
       'most probable class',
     )
     for axes, title in zip(panels, titles):
       axes.set_title(drawing._plain(title), fontsize=_TEXT + 1, pad=3)
+    panels[0].set_axis_on()
+    panels[0].set(xticks=[], yticks=[])
+  figure.supxlabel(
+    'A value lies where the centre of the square was. '
+    'Red on a bar: without the square.', fontsize=_TEXT,
+  )  # fmt: skip
   return figure
 
 

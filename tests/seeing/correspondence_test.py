@@ -21,7 +21,7 @@ def network():
 
 
 def changed(network, image, box, layer):
-  """eps of one image, by single predictions."""
+  """The change of features of one image, by single predictions."""
   x = (image.astype('f') - 20) / 200
   covered = x.copy()
   top, left, height, width = box

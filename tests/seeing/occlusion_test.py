@@ -83,9 +83,9 @@ def test_the_usual_square_is_a_part_of_the_image():
 
 
 def test_a_square_larger_than_the_image_and_an_unknown_layer(network):
-  with pytest.raises(ValueError, match='33 pixels does not fit .* 40x32'):
+  with pytest.raises(ValueError, match=r'33 pixels does not fit .* 40x32'):
     Occluder(network, 'C3', (40, 32, 1), Square(33, 2))
-  with pytest.raises(ValueError, match="no layer 'C2'. Did you mean"):
+  with pytest.raises(ValueError, match=r"no layer 'C2'. Did you mean"):
     Occluder(network, 'C2', (32, 32, 1))(np.zeros((32, 32, 1), np.uint8))
 
 

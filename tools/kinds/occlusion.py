@@ -91,7 +91,8 @@ def _row(image, found, grey) -> drawing_occlusion.Row:
   top, left = _least(found, found.probabilities[..., label])
   side = found.square.side
   example = masking.shown(image.pixels, (top, left, side, side), grey)
-  return drawing_occlusion.Row(image.title, example, label, found)
+  title = image.title.rsplit('/', 1)[-1]
+  return drawing_occlusion.Row(title, example, label, found)
 
 
 def _least(found, values) -> tuple[int, int]:
