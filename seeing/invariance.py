@@ -87,8 +87,8 @@ class Meter:
 
     self._forward = forward
     self._plain, probabilities = self._read(images)
-    labels = np.asarray(labels)
-    self.labels = np.where(labels < 0, probabilities.argmax(1), labels)
+    known, said = np.asarray(labels), probabilities.argmax(1)
+    self.labels = np.where(known < 0, said, known)
 
   def _read(self, images):
     return jax.device_get(self._forward(self._network.variables, images))

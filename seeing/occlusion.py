@@ -132,7 +132,8 @@ class Occluder:
     tops, lefts = self.square.places(height), self.square.places(width)
     boxes = [(0, 0, 0, 0)]  # none, then row by row
     boxes += [(top, left, side, side) for top in tops for left in lefts]
-    seen, said = [], []
+    seen: list[np.ndarray] = []
+    said: list[np.ndarray] = []
     for start in range(0, len(boxes), _BATCH):
       part = boxes[start : start + _BATCH]
       filled = part + boxes[:1] * (_BATCH - len(part))

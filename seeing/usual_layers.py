@@ -18,7 +18,7 @@ def last_convolution(shapes: Mapping[str, tuple[int, ...]]) -> str:
   Raises:
     ValueError: the network has no maps.
   """
-  for name, (height, width, _) in reversed(shapes.items()):
+  for name, (height, width, _) in reversed(list(shapes.items())):
     if height * width > 1 and not _NO_CONVOLUTION.match(name):
       return name
   raise ValueError('no layer has maps of more than one position')

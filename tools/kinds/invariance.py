@@ -32,7 +32,7 @@ def draw(config: ConfigDict, files: list[str]) -> Drawn:
   """Returns three rows of panels, and values of their curves."""
   layers = _layers(config)
   model = inputs.network(config)
-  examples = options.EXAMPLES.value
+  examples = options.EXAMPLES.value or []
   if not files and not examples:
     examples = _of_each_class(config)
   images = inputs.images(config, model, files, examples)
