@@ -43,6 +43,17 @@ class Reader:
     return np.concatenate(found)
 
 
+def probabilities(network: Network, scores: jax.Array) -> jax.Array:
+  """Returns float32 [N, classes] of the state of the last layer; pure.
+
+  Args:
+    network: whose `scale` is that of the softmax.
+    scores: [N, h, w, classes]; those of a map are averaged before, as in
+      evaluation.
+  """
+  return jax.nn.softmax(network.scale * scores.mean((1, 2)))
+
+
 def whole(source: Source, size: int) -> tuple[np.ndarray, np.ndarray]:
   """Returns all images of a split, with their border, and labels.
 

@@ -26,6 +26,7 @@ _NAMES = (
   'samples', 'distortions', 'mistakes', 'rejection', 'maps', 'robustness',
   'curves', 'responses', 'gradcam',
   'deconv',
+  'occlusion', 'invariance', 'correspondence',
 )  # fmt: skip
 _MODULES = {
   name: importlib.import_module(f'tools.kinds.{name}') for name in _NAMES
