@@ -178,7 +178,7 @@ def search(
   ranks = np.zeros_like(nearest.numbers)
   by_pixels = np.full_like(nearest.numbers, -1)
   seen = np.isfinite(pixels.distances).any(1)
-  for q in np.flatnonzero(seen):
+  for q in np.flatnonzero(seen).tolist():
     ranks[q] = pixels.ranks(q, nearest.numbers[q], own[q])
     by_pixels[q] = pixels.nearest(q, ranks.shape[1], own[q])
   return Found(

@@ -92,7 +92,9 @@ def test_a_search_passes_over_what_cannot_be_read_and_ranks_by_pixels():
   )
   assert [name for name, _ in found.bad] == ['4', '20']
   there = [i for i in range(50) if i not in (4, 20)]
-  assert found.labels.tolist() == [i % 7 if i in there else -1 for i in range(50)]
+  assert found.labels.tolist() == [
+    i % 7 if i in there else -1 for i in range(50)
+  ]
   for q in range(4):
     near = by_sorting(FEATURES, QUERIES[q], 50, own[q])
     near = [number for _, number in near if number in there][:6]

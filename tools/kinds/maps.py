@@ -5,7 +5,7 @@ Of test images (--examples), or of PHOTOS; also of --changes of them. Where
 scale=0.6..1.4,rotate=-40..40, --number frames one way.
 """
 
-import re
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -115,12 +115,9 @@ def parse_sweeps() -> list[Change]:
         '--out=FILE.gif is of an image that moves: --changes=shift=-6..6'
       )
     name, value = _named(word)
-    number = r'([-+]?[\d.]+)'
     try:
-      low, high = map(
-        float, re.fullmatch(rf'{number}\.\.{number}', value).groups()
-      )
-    except (AttributeError, ValueError):
+      low, high = map(float, value.split('..'))
+    except ValueError:
       raise UserError(
         f"--changes '{word}' needs a range for a GIF: {name}=0.5..1.5"
       ) from None
@@ -137,6 +134,10 @@ def _named(word) -> tuple[str, str]:
 
 
 def _change(name, amount) -> Change:
+  if not math.isfinite(amount) or (name == 'scale' and amount <= 0):
+    known = 'a factor above 0' if name == 'scale' else 'a finite number'
+    raise UserError(f"--changes '{name}={amount:g}': {known}")
+
   def change(images):
     return changes.CHANGES[name](images, amount)
 
