@@ -66,6 +66,9 @@ def write(picture: Any, place: pathlib.Path) -> None:
     # One palette for all: with one each, colours flicker, and a third is added.
     sample = np.concatenate(picture.images[:: -(-len(picture.images) // 8)])
     palette = Image.fromarray(sample).quantize(_COLOURS)
+    colours = np.reshape(palette.getpalette(), (-1, 3))
+    colours[colours.sum(1).argmax()] = 255  # it was a mean with what is near
+    palette.putpalette(colours.ravel().tolist())
     first, *rest = (
       Image.fromarray(image).quantize(palette=palette, dither=Image.Dither.NONE)
       for image in picture.images

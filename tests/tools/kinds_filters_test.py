@@ -166,6 +166,7 @@ def test_a_moving_image_is_a_small_gif(draw, tmp_path):
       gif.seek(i)
       frames.append(np.asarray(gif.convert('RGB')))
   assert (frames[0] != frames[1]).any()
+  assert (frames[0] == 255).mean() > 0.3  # white is white
   assert (tmp_path / 'a.gif').stat().st_size < 8 * 15_000
 
 
