@@ -1,13 +1,19 @@
 """What a network says of many images."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from data import preprocess
+from data.ahead import ahead
 from data.sources import Source
 from evaluation.scoring import Network
 from runtime.progress import Progress
+
+_BATCH = 500  # small images at once
+_PIXELS = _BATCH * 32**2  # of larger ones
 
 
 class Reader:
@@ -52,6 +58,47 @@ def probabilities(network: Network, scores: jax.Array) -> jax.Array:
       evaluation.
   """
   return jax.nn.softmax(network.scale * scores.mean((1, 2)))
+
+
+def batch_size(image_size: int, count: int) -> int:
+  """Returns how many images of that side go through a network at once."""
+  return max(min(_BATCH, _PIXELS // image_size**2, count), 1)
+
+
+def of_source(
+  network: Network,
+  source: Source,
+  threads: int = 0,
+  progress: Progress | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns what a network says of all images of a split, without keeping them.
+
+  Args:
+    network: with its variables.
+    source: a split; photographs as its geometry cuts them.
+    threads: that read and decode ahead.
+    progress: of as many images.
+
+  Returns:
+    float32 [N, classes] logits, int32 [N] labels.
+
+  Raises:
+    UserError: a photograph cannot be decoded; names it.
+  """
+  size = batch_size(network.image_size, len(source))
+  reader = Reader(network, size)
+
+  def fetch(start):
+    return source.batch(np.arange(start, min(start + size, len(source))))
+
+  logits, labels = [], []
+  with contextlib.closing(
+    ahead(fetch, range(0, len(source), size), threads)
+  ) as batches:
+    for batch in batches:
+      logits.append(reader.logits(batch['image'], progress))
+      labels.append(batch['label'])
+  return np.concatenate(logits), np.concatenate(labels)
 
 
 def whole(source: Source, size: int) -> tuple[np.ndarray, np.ndarray]:

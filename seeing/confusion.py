@@ -79,13 +79,17 @@ def _count(titles):
 
 def _title(mistake: Mistake, names, side):
   """The answer and its probability, then what is right, and which image."""
-  truth, answer = names[mistake.truth], names[mistake.answer]
-  width = drawing.letters(side)
-  pair = f'{truth} → {answer}'
+  pair = ' → '.join((names[mistake.truth], names[mistake.answer]))
   lines = [pair]
-  if len(pair) > width:
-    lines = [
-      drawing.shortened(truth, width),
-      '→ ' + drawing.shortened(answer, width - 2),
-    ]
+  if len(pair) > drawing.letters(side):
+    lines = two_lines(names[mistake.truth], names[mistake.answer], side)
   return '\n'.join([*lines, f'{mistake.probability:.1%}, no. {mistake.number}'])
+
+
+def two_lines(truth: str, answer: str, side: float) -> list[str]:
+  """Returns a mistake as two lines that fit above an image of `side` inches."""
+  width = drawing.letters(side)
+  return [
+    drawing.shortened(truth, width),
+    '→ ' + drawing.shortened(answer, width - 2),
+  ]

@@ -9,6 +9,7 @@ import numpy as np
 
 _TITLE_SIZE = 8  # points
 _DPI = 110
+_COLOURS = 128  # of a GIF
 
 
 def _figure(width, height):
@@ -62,7 +63,16 @@ def write(picture: Any, place: pathlib.Path) -> None:
   elif isinstance(picture, Frames):
     from PIL import Image  # noqa: PLC0415  as slow as matplotlib, its own need
 
-    first, *rest = map(Image.fromarray, picture.images)
+    # One palette for all: with one each, colours flicker, and a third is added.
+    sample = np.concatenate(picture.images[:: -(-len(picture.images) // 8)])
+    palette = Image.fromarray(sample).quantize(_COLOURS)
+    colours = np.reshape(palette.getpalette(), (-1, 3))
+    colours[colours.sum(1).argmax()] = 255  # it was a mean with what is near
+    palette.putpalette(colours.ravel().tolist())
+    first, *rest = (
+      Image.fromarray(image).quantize(palette=palette, dither=Image.Dither.NONE)
+      for image in picture.images
+    )
     first.save(
       place, save_all=True, append_images=rest, loop=0,
       duration=round(1000 * picture.seconds),

@@ -34,6 +34,49 @@ def states(
   return {name: np.asarray(seen[name], np.float32) for name in order}
 
 
+def moving(
+  network: Network, images: np.ndarray, layers: tuple[str, ...] = ()
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+  """Returns mosaics by layer, and the probabilities; one image at a time.
+
+  What is kept of a layer is its mosaic, so that many frames of a large network
+  have room.
+
+  Args:
+    network: with its variables.
+    images: uint8 [N, H, W, C].
+    layers: by default all but the last, whose answer the probabilities are.
+
+  Returns:
+    float32 [N, height, width] by layer, as `mosaic`; float32 [N, classes].
+
+  Raises:
+    ValueError: no such layer; names the closest.
+  """
+  shape = (network.image_size, network.image_size, images.shape[-1])
+  *hidden, last = zoo.layer_shapes(network.module, shape)
+  layers = layers or tuple(hidden)
+
+  @jax.jit
+  def forward(variables, image):
+    seen = zoo.activations(
+      network.module, variables, network.prepare(image), (*layers, last)
+    )
+    scores = seen[last].mean((1, 2))
+    return seen, jax.nn.softmax(network.scale * scores)[0]
+
+  found: dict[str, list] = {name: [] for name in layers}
+  probabilities = []
+  for image in images:
+    seen, row = jax.device_get(forward(network.variables, image[None]))
+    probabilities.append(row)
+    for name, kept in found.items():
+      kept.append(mosaic(np.asarray(seen[name][0], np.float32)))
+  return {n: np.stack(kept) for n, kept in found.items()}, np.stack(
+    probabilities
+  )
+
+
 def mosaic(state: np.ndarray, most: int = MOST) -> np.ndarray:
   """Returns a layer's state [h, w, channels] as one picture, float [H, W].
 

@@ -26,6 +26,26 @@ def find(logits: np.ndarray, labels: np.ndarray) -> list[Mistake]:
   return [Mistake(int(i), int(labels[i]), int(answers[i])) for i in wrong]
 
 
+def most_confident(
+  mistakes: list[Mistake], logits: np.ndarray, scale: float = 1.0
+) -> list[tuple[Mistake, float]]:
+  """Returns the mistakes with the probability of their answer, largest first.
+
+  Of equal ones the one with the lower number comes first.
+
+  Args:
+    mistakes: from `find`.
+    logits: float [N, classes].
+    scale: of the logits in the softmax, as `scoring.Network` has it.
+  """
+  rows = scale * logits[[m.number for m in mistakes]].astype('d')
+  largest = rows.max(1, keepdims=True, initial=-np.inf)
+  # Of the answer, which has the largest logit: e^0 over the sum.
+  found = 1 / np.exp(rows - largest).sum(1)
+  order = np.argsort(-found, kind='stable')
+  return [(mistakes[i], float(found[i])) for i in order]
+
+
 def by_truth(mistakes: list[Mistake], classes: int) -> list[int]:
   """Returns the number of mistakes on images of each class."""
   counts = collections.Counter(m.truth for m in mistakes)

@@ -27,6 +27,7 @@ _NAMES = (
   'curves', 'responses', 'gradcam',
   'deconv',
   'occlusion', 'invariance', 'correspondence',
+  'filters', 'predictions', 'neighbours',
 )  # fmt: skip
 _MODULES = {
   name: importlib.import_module(f'tools.kinds.{name}') for name in _NAMES

@@ -9,6 +9,7 @@ from conftest import random_variables
 
 import zoo
 from data import preprocess, sources
+from evaluation import test_sets
 from evaluation.predictions import Mistake
 from evaluation.scoring import Network
 from seeing import (
@@ -16,8 +17,10 @@ from seeing import (
   changes,
   confusion,
   drawing,
+  drawing_maps,
   maps,
   mistakes,
+  predictions,
   rejection,
 )
 
@@ -45,6 +48,88 @@ def test_answers_are_those_of_the_network_image_by_image(network):
   for image, row in zip(source.images, found):
     expected = apply(network.variables, network.prepare(image[None]))
     np.testing.assert_allclose(row, np.asarray(expected)[0], rtol=1e-5)
+
+
+def test_answers_of_a_split_are_those_of_its_images_in_any_threads(network):
+  source = sources.create('mnist5k', 'test').part(97, 104)  # of two classes
+  expected = answers.Reader(network, 7).logits(source.images)
+  network = network._replace(image_size=300)  # 5 images at once
+  assert answers.batch_size(300, 7) == 5
+  for threads in (0, 2):
+    logits, labels = answers.of_source(network, source, threads)
+    np.testing.assert_allclose(logits, expected, rtol=1e-5)
+    np.testing.assert_array_equal(labels, source.labels)
+
+
+def test_the_most_confident_mistakes_come_first():
+  logits = LOGITS.copy()
+  logits[1::2] = logits[::2]  # pairs of equal ones
+  found = mistakes.find(logits, LABELS)
+  scaled = np.exp(3 * logits.astype('d'))
+  sure = (scaled / scaled.sum(1, keepdims=True)).max(1)
+  expected = sorted((-sure[m.number], m) for m in found)
+  ordered = mistakes.most_confident(found, logits, 3.0)
+  assert [m for m, _ in ordered] == [m for _, m in expected]
+  np.testing.assert_allclose([p for _, p in ordered], [-p for p, _ in expected])
+  assert mistakes.most_confident([], logits) == []
+
+
+@pytest.mark.parametrize('classes', [10, 3])
+def test_the_most_probable_classes_are_those_of_a_softmax(network, classes):
+  images = sources.create('mnist5k', 'test').images[:4]
+  kept = tuple(range(classes))
+  network = test_sets.restricted(network, kept if classes < 10 else ())
+  network = network._replace(scale=0.05)
+  rows = predictions.of_images(network, images, np.array([7, -1, 0, 2]))
+  apply = jax.jit(network.module.apply)
+  logits = apply(network.variables, network.prepare(images))
+  odds = np.exp(0.05 * np.asarray(logits, 'd'))
+  odds /= odds.sum(1, keepdims=True)
+  for i in range(4):
+    top = sorted(range(classes), key=lambda c: -odds[i, c])[:5]
+    assert rows.best[i].tolist() == top
+    np.testing.assert_allclose(rows.probability[i], odds[i, top], rtol=1e-4)
+
+
+def test_mosaics_of_frames_are_those_of_each_by_itself(network):
+  images = sources.create('mnist5k', 'test').images[:3]
+  mosaics, found = maps.moving(network, images)
+  assert list(mosaics) == ['C1', 'S2', 'C3', 'S4', 'C5', 'F6']
+  states = maps.states(network, images)
+  for layer, several in mosaics.items():
+    for i in range(3):
+      expected = maps.mosaic(states[layer][i])
+      np.testing.assert_allclose(several[i], expected, rtol=1e-4, atol=1e-5)
+  odds = np.exp(states['output'][:, 0, 0].astype('d'))
+  expected = odds / odds.sum(1, keepdims=True)
+  np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_frames_keep_a_scale_and_do_not_jump():
+  """The brighter of two equal states is brighter; what stands still, stays."""
+  states = np.stack([np.full((4, 4), v, 'f') for v in (1, 0.5, 1, 0)])
+  still = np.tile(np.arange(16.0).reshape(1, 4, 4), (4, 1, 1))
+  odds = np.eye(4, 12, dtype='f')
+  images = np.zeros((4, 8, 8, 1), np.uint8)
+  frames = drawing_maps.frames(
+    images,
+    ['a', 'a', 'a', 'a\nb'],
+    {'C1': states, 'C2': still},
+    odds,
+    list('abcdefghijkl'),
+  ).images
+  assert frames.dtype == np.uint8
+  differs = (frames != frames[0]).any((0, 3))
+  width = frames.shape[2]
+  assert differs[:, width // 4 : width // 2].any()
+  assert not differs[:, width // 2 : 3 * width // 4].any()
+  np.testing.assert_array_equal(
+    frames[0][:, : width // 2], frames[2][:, : width // 2]
+  )
+  # Where the state is drawn: black, in the middle, black, white.
+  at = np.argwhere(differs[:, width // 4 : width // 2]).mean(0).astype(int)
+  greys = frames[:, at[0], width // 4 + at[1], 0]
+  assert greys[0] == greys[2] < greys[1] < greys[3]
 
 
 def test_mistakes_are_found_counted_and_paired():

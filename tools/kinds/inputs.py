@@ -9,8 +9,11 @@ from ml_collections import ConfigDict
 import experiment
 from data.sources import Source
 from errors import UserError
-from evaluation import inference, protocols
+from evaluation import inference, networks, protocols, test_sets
 from evaluation.inference import Model
+from evaluation.protocols import Protocol
+from evaluation.scoring import Network
+from runtime import console
 from runtime.progress import Progress
 from seeing import answers
 from tools import predict
@@ -25,30 +28,76 @@ class Image(NamedTuple):
   label: int = -1  # class; -1: not known
 
 
+class Tested(NamedTuple):
+  """The test split as a network is evaluated on it."""
+
+  network: Network  # with the outputs that count
+  source: Source  # labels count in `names`
+  names: tuple[str, ...]  # of the classes, ImageNet's as words
+
+
+class Answered(NamedTuple):
+  """What a network says of the test split."""
+
+  tested: Tested
+  labels: np.ndarray  # int32 [N]
+  logits: np.ndarray  # float32 [N, classes]
+
+
 def network(config: ConfigDict) -> Model:
   """Returns the network that --workdir or `init_from` names.
 
   Raises:
-    UserError: as `inference.load`.
+    UserError: as `inference.load`; or `eval.members` asks for an ensemble.
   """
+  if config.eval.members:
+    raise UserError('eval.members: a picture is of one network, without them')
   return inference.load(config, options.WORKDIR.value, options.CLASSES.value)
 
 
-def answered(
-  config: ConfigDict,
-) -> tuple[Model, np.ndarray, np.ndarray, np.ndarray]:
-  """Returns the model, the test split, and what the network says of it.
+def tested(config: ConfigDict, model: Model) -> Tested:
+  """Returns the test split, its classes among those of the network.
 
-  Returns:
-    The model; uint8 [N, H, W, C] with their border; int32 [N] labels; float32
-    [N, classes] logits.
+  As --mode=eval has it: see `evaluation.test_sets`.
+
+  Raises:
+    UserError: as `test_sets.open_for`.
   """
-  model = network(config)
-  source = experiment.create_source(config, 'test')
-  images, labels = answers.whole(source, config.data.image_size)
-  with Progress(len(images)) as progress:
-    logits = answers.Reader(model.networks[0]).logits(images, progress)
-  return model, images, labels, logits
+  path = model.networks[0].path
+  found = test_sets.open_for(
+    networks.as_trained(config, path), path, console.say
+  )
+  if found.line:
+    console.say(found.line)
+  outputs = found.outputs or range(len(model.class_names))
+  return Tested(
+    test_sets.restricted(model.networks[0], found.outputs),
+    found.test,
+    tuple(model.class_names[i] for i in outputs),
+  )
+
+
+def answered(config: ConfigDict) -> Answered:
+  """Returns what the network says of every image of the test split.
+
+  By the natural protocol; photographs are read, and not kept.
+
+  Raises:
+    UserError: as `network` and `tested`; a photograph cannot be decoded.
+  """
+  found = tested(config, network(config))
+  with Progress(len(found.source)) as progress:
+    logits, labels = answers.of_source(
+      found.network, found.source, config.data.threads, progress
+    )
+  return Answered(found, labels, logits)
+
+
+def natural(config: ConfigDict) -> Protocol:
+  """Returns the protocol of one view an image, whatever a run evaluates by."""
+  config = config.copy_and_resolve_references()
+  config.eval.scales = ()
+  return protocols.create(config, protocols.natural(config))
 
 
 def images(
@@ -74,6 +123,14 @@ def images(
   return split(source, numbers('examples', examples, len(source)), config)
 
 
+def views(source: Source, chosen: Sequence[int], size: int = 0) -> np.ndarray:
+  """Returns images of a split by their numbers, uint8 [N, H, W, C].
+
+  With a border of 0 to the side `size`, where they are smaller.
+  """
+  return answers.bordered(source.batch(np.array(chosen))['image'], size)
+
+
 def split(
   source: Source, chosen: Sequence[int], config: ConfigDict
 ) -> list[Image]:
@@ -87,10 +144,9 @@ def split(
 
 
 def _photo(config, model, name, read) -> Image:
-  protocol = protocols.create(config, protocols.natural(config))
   try:
     views = inference.views(
-      read(), protocol, model.networks[0], model.image_shape
+      read(), natural(config), model.networks[0], model.image_shape
     )
   except Exception as error:  # libraries raise many kinds
     raise UserError(predict.why(name, error)) from error
@@ -118,3 +174,9 @@ def number(most: int, default: int) -> int:
   if asked is not None and asked < 1:
     raise UserError(f'--number is {asked}: at least 1')
   return min(default if asked is None else asked, most)
+
+
+def drawn(count: int, default: int) -> list[int]:
+  """Returns --number of the numbers below `count`, at random by --seed."""
+  rng = np.random.default_rng(options.SEED.value)
+  return rng.choice(count, number(count, default), replace=False).tolist()

@@ -12,7 +12,7 @@ _TARGET = flags.DEFINE_float('target', 0.005, 'error of the rest')
 
 def draw(config: ConfigDict, _: list[str]) -> Drawn:
   """Returns a curve of error against rejection, and what is needed."""
-  labels, logits = inputs.answered(config)[2:]
+  _tested, labels, logits = inputs.answered(config)
   rejected, error = rejection.curve(logits, labels)
   need = rejection.needed(rejected, error, _TARGET.value)
   shown = rejected <= max(4 * need, 0.1)
