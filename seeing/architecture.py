@@ -8,6 +8,7 @@ number is computed): AlexNet Figure 2, ZFNet Figure 3, GoogLeNet Figure 3,
 ResNet Figure 3, LeNet-5 Figure 2. `drawing_svg_forms` draws it.
 """
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,10 @@ Shape = tuple[int, ...]  # of one image: (h, w, channels)
 _MOST_BLOCKS = 8
 # What the papers call fully connected, though all of it is convolution here.
 _DENSE = re.compile(r'(^|_)(fc\d*|classifier)$|^(C5|F6|output)$')
+
+
+# Options that change no layer.
+_OF_TRAINING = re.compile(r'dtype|init|dropout|aux_dropout|bn_group|scan')
 
 
 class Box(NamedTuple):
@@ -136,7 +141,7 @@ def _weights(box):
 
 def of_name(
   name: str,
-  size: int = 0,
+  image_shape: Shape | None = None,
   classes: int = 0,
   options: Mapping[str, Any] | None = None,
 ) -> Architecture:
@@ -144,7 +149,7 @@ def of_name(
 
   Args:
     name: of it.
-    size: side of the image; 0: the paper's.
+    image_shape: of one image; None: the paper's.
     classes: 0: the paper's.
     options: of the network.
 
@@ -152,17 +157,16 @@ def of_name(
     ValueError: no such name, names the closest; or from the network.
   """
   known, options = zoo.options(name), dict(options or {})
-  side, _, channels = zoo.image_shape(name)
-  classes = classes or (1000 if side > 32 else 10)
+  shape = zoo.image_shape(name)
+  classes = classes or (1000 if shape[0] > 32 else 10)
   network = zoo.create(name, num_classes=classes, **options)
   others = [
     f'{key}={value}'
     for key, value in options.items()
-    if key in known and value != known[key]
+    if not _OF_TRAINING.match(key) and value != known.get(key)
   ]
   title = f'{name} ({", ".join(others)})' if others else name
-  size = size or side
-  return of(network, (size, size, channels), title)
+  return of(network, image_shape or shape, title)
 
 
 def of(network: nn.Module, image_shape: Shape, title: str) -> Architecture:
@@ -191,7 +195,7 @@ def of(network: nn.Module, image_shape: Shape, title: str) -> Architecture:
 
 def _one_by_one(boxes) -> tuple[Edge, ...]:
   return tuple(
-    Edge(a.name, b.name, b.takes) for a, b in zip(boxes, boxes[1:])
+    Edge(a.name, b.name, b.takes) for a, b in itertools.pairwise(boxes)
   )
 
 
@@ -271,11 +275,11 @@ def _kind(module, name) -> tuple[str, str]:
     return 'pool', module.kind
   if word.endswith('Pool'):
     return 'pool', word.removesuffix('Pool').lower()
-  if word.endswith('Norm') and word != 'ConvNorm' or word == 'LRN':
-    return 'norm', {'SameMapNorm': 'norm of maps'}.get(word, word)
   if 'Conv' in word or word == 'Dense':
     dense = word == 'Dense' or _DENSE.search(name)
     return ('dense' if dense else 'conv'), ''
+  if word.endswith('Norm') or word == 'LRN':
+    return 'norm', {'SameMapNorm': 'norm of maps'}.get(word, word)
   return 'other', word.lstrip('_')
 
 

@@ -7,7 +7,8 @@ font that must be there, and asks for nothing outside itself.
 from xml.sax.saxutils import escape, quoteattr
 
 INK = '#1f2933'
-FAINT = '#8a94a0'
+FAINT = '#6b7682'
+TIMES = '×'  # noqa: RUF001
 # Widths of letters differ by font; of the usual sans-serif ones few are wider
 # than this share of their size.
 _LETTER = 0.6
@@ -25,7 +26,7 @@ def fitting(text: str, size: float, room: float) -> float:
 
 def joined(*shape: int) -> str:
   """Returns 55×55×96 of numbers."""
-  return '×'.join(map(str, shape))
+  return TIMES.join(map(str, shape))
 
 
 class Svg:

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from seeing.architecture import Architecture, Box
-from seeing.drawing_svg import FAINT, Svg, fitting, joined
+from seeing.drawing_svg import FAINT, TIMES, Svg, fitting, joined
 
 _WIDE, _HIGH = 150, 20  # of a box
 _GAP = 11  # below a box
 _JOINT = 18  # around a sum
+_FORK = 6  # more below a box where a shortcut begins
 _LEFT, _TOP = 84, 74  # where the first column begins
 _ARC = 46  # how far a shortcut leaves the column
 _BETWEEN = 120  # columns
+_WORDS = 60  # what is said of a projection, beside its arc
 _LETTERS = 11
 # Of stages, from large maps to small ones.
 _COLOURS = (
@@ -31,12 +33,17 @@ def draw(networks: Sequence[Architecture]) -> str:
   svg = Svg()
   columns = [_drawn_boxes(network) for network in networks]
   bands = _bands(columns)
-  pitch = _WIDE + _BETWEEN
+  projects = any(e.through for network in networks for e in network.edges)
+  pitch = _WIDE + _BETWEEN + _WORDS * projects
   middles = [_LEFT + _WIDE / 2 + i * pitch for i in range(len(networks))]
   width = middles[-1] + _WIDE / 2 + _ARC + 60
   for network, x in zip(networks, middles):
     _title(svg, network, x, pitch - 16)
-  tops, places = _place(bands, len(networks))
+  forks = [
+    {edge.source for edge in network.edges if edge.shortcut}
+    for network in networks
+  ]
+  tops, places = _place(bands, forks)
   _sizes(svg, bands, tops, width)
   for i, (network, x) in enumerate(zip(networks, middles)):
     own = {name: y for (column, name), y in places.items() if column == i}
@@ -44,7 +51,7 @@ def draw(networks: Sequence[Architecture]) -> str:
     for band, colour in zip(bands, _colours(len(bands))):
       _boxes(svg, band.boxes[i], own, x, colour)
     _repeats(svg, columns[i], own, x)
-  height = tops[-1] + _legend(svg, networks, tops[-1] + 16)
+  height = tops[-1] + _legend(svg, networks, tops[-1] + 16, width - 20)
   title = ', '.join(network.title for network in networks)
   return svg.finish(width, height, title)
 
@@ -58,13 +65,8 @@ def _drawn_boxes(network) -> list[Box]:
   if network.form != 'graph':
     return [b for b in network.boxes if b.kind != 'projection']
   modules = tuple(b.name for b in network.boxes if b.kind == 'concat')
-  return [
-    box
-    for box in network.boxes
-    if box.name in modules
-    or not box.name.startswith((*modules, 'aux'))
-    and box.kind != 'softmax'
-  ]
+  beside = (*(f'{name}_' for name in modules), 'aux', 'softmax')
+  return [b for b in network.boxes if not b.name.startswith(beside)]
 
 
 def _bands(columns) -> list[_Band]:
@@ -87,13 +89,13 @@ def _bands(columns) -> list[_Band]:
   ]
 
 
-def _place(bands, count):
+def _place(bands, forks):
   """Returns the upper ends of bands and the last one's lower one; middles."""
   tops, places, top = [], {}, float(_TOP)
   for band in bands:
     tops.append(top)
     ends = []
-    for column in range(count):
+    for column, sources in enumerate(forks):
       y = top + 10
       for box in band.boxes[column]:
         if box.kind == 'sum':
@@ -101,7 +103,7 @@ def _place(bands, count):
           y += _JOINT
         else:
           places[column, box.name] = y + _HIGH / 2
-          y += _HIGH + _GAP
+          y += _HIGH + _GAP + _FORK * (box.name in sources)
       ends.append(y)
     top = max(ends) + 1
   return [*tops, top], places
@@ -151,7 +153,9 @@ def _boxes(svg, boxes, places, x, colour):
   for box in boxes:
     y, tip = places[box.name], described(box)
     if box.kind == 'sum':
-      svg.add('circle', '', tip, cx=x, cy=y, r=4.5, fill='white', stroke='black')
+      svg.add(
+        'circle', '', tip, cx=x, cy=y, r=4.5, fill='white', stroke='black'
+      )
       svg.path('M', x - 3, y, 'H', x + 3, 'M', x, y - 3, 'V', y + 3)
       continue
     flat = box.kind in ('input', 'norm', 'pool')
@@ -194,7 +198,9 @@ def _arrows(svg, network, boxes, places, x):
     )  # fmt: skip
     if edge.through:
       box = kinds[edge.through]
-      said = f'1×1, {box.shape[-1]}' + f', /{box.stride}' * (box.stride > 1)
+      said = f'{joined(1, 1)}, {box.shape[-1]}' + f', /{box.stride}' * (
+        box.stride > 1
+      )
       svg.text(
         right + 0.75 * _ARC + 4, (start + end) / 2, said, 9,
         text_anchor='start',
@@ -217,26 +223,26 @@ def _repeats(svg, boxes, places, x):
     top, below = min(places_of) - _HIGH / 2, max(places_of) + 5
     left = x - _WIDE / 2
     svg.path('M', left - 5, top, 'H', left - 11, 'V', below, 'H', left - 5)
-    said = f'× {own[0].times}'
+    said = f'{TIMES} {own[0].times}'
     svg.text(
       left - 15, (top + below) / 2, said, 11, text_anchor='end',
       font_weight='bold',
     )  # fmt: skip
 
 
-def _legend(svg, networks, y) -> float:
+def _legend(svg, networks, y, room) -> float:
   """Says what dots mean; returns how high it is."""
   cuts = [e for network in networks for e in network.edges if e.shortcut]
   lines = []
   if any(e.changes and not e.through for e in cuts):
     lines.append('dotted: the shape changes, zeros are added for new channels')
   if any(e.through for e in cuts):
-    lines.append('numbers at a shortcut: its projection, 1×1')
+    lines.append(f'numbers at a shortcut: its projection, {joined(1, 1)}')
   if any(network.form == 'layers' for network in networks):
     lines.append('layers in order of execution')
   for i, line in enumerate(lines):
     svg.text(
-      10, y + 15 * i, line, min(10, fitting(line, 10, 400)),
+      10, y + 15 * i, line, fitting(line, 10, room),
       text_anchor='start', fill=FAINT,
     )  # fmt: skip
   return 24 + 15 * len(lines) if lines else 14
