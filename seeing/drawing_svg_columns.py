@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from seeing.architecture import Architecture, Box
+from seeing.architecture import Architecture
 from seeing.drawing_svg import FAINT, TIMES, Svg, fitting, joined
+from seeing.layer_boxes import Box
 
 _WIDE, _HIGH = 150, 20  # of a box
 _GAP = 11  # below a box
