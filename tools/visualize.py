@@ -6,7 +6,8 @@ r"""Draws what the papers' figures show; prints the numbers under the picture.
     python -m tools.visualize KIND --help
 
 Images are those of the config's test split, or PHOTOS: files and folders, where
-a kind takes them; KIND --help has what it reads. Needs pip install matplotlib.
+a kind takes them; KIND --help has what it reads. All but `architecture` need
+pip install matplotlib.
 """
 
 import importlib
@@ -28,6 +29,7 @@ _NAMES = (
   'deconv',
   'occlusion', 'invariance', 'correspondence',
   'filters', 'predictions', 'neighbours',
+  'architecture',
 )  # fmt: skip
 _MODULES = {
   name: importlib.import_module(f'tools.kinds.{name}') for name in _NAMES
@@ -60,7 +62,7 @@ def check_out(out: str, kind: str) -> None:
     raise UserError(f'--out {out}: there is no folder {path.parent}')
 
 
-def main(config: ConfigDict, arguments: list[str]) -> None:
+def main(config: ConfigDict | None, arguments: list[str]) -> None:
   """Writes the picture and prints its numbers."""
   name, *files = arguments or ['']
   if name not in KINDS:
@@ -72,8 +74,9 @@ def main(config: ConfigDict, arguments: list[str]) -> None:
   if kind.config:
     command.check(config)
   compile_cache.enable()
-  with usage.needs('matplotlib'):
-    import matplotlib  # noqa: PLC0415, F401
+  if kind.endings != ('.svg',):  # text of its own
+    with usage.needs('matplotlib'):
+      import matplotlib  # noqa: PLC0415, F401
   drawn = kind.draw(config, files)
   try:
     drawing.write(drawn.picture, pathlib.Path(command.OUT.value))
