@@ -3,7 +3,7 @@
 import pathlib
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def write(picture: Any, place: pathlib.Path) -> None:
     save(picture, place, _DPI)
 
 
-def save(figure: Any, place: pathlib.Path, dpi: int) -> None:
+def save(figure: Any, place: pathlib.Path | IO[bytes], dpi: int) -> None:
   """Writes a figure as a picture; letters that no font has become boxes.
 
   Raises:
