@@ -30,8 +30,11 @@ def _show(axes, picture, title='', **more):
 
 
 def _plain(text):
-  """Dollars are dollars: matplotlib reads formulas between two of them."""
-  return text.replace('$', r'\$')
+  """Dollars are dollars: matplotlib reads formulas between two of them.
+
+  Names of folders that are no UTF-8 have surrogates, at which it fails.
+  """
+  return text.encode('utf-8', 'replace').decode().replace('$', r'\$')
 
 
 def letters(inches: float) -> int:

@@ -197,7 +197,7 @@ def _ran(runs):
   said = [
     note(f'{run.name}: {missing}.') for run in runs for missing in run.missing
   ]
-  return join([fragments.table('what ran', header, rows), *said])
+  return join([fragments.table('what ran', header, rows, kind='wide'), *said])
 
 
 def _pages(runs):

@@ -66,7 +66,7 @@ def _worst(counts, names):
         f'{row["wrong"] / row["images"]:.1%}',
         f'{row["wrong"]:,}',
         f'{row["images"]:,}',
-        *((f'{row["top5_wrong"]:,}',) * top5),
+        *([f'{row["top5_wrong"]:,}'] if top5 else []),
         row['taken_for'],
         f'{row["times"]:,}' if row['times'] else '',
       )
@@ -86,7 +86,7 @@ def mistakes(counted: Counted, names: Sequence[str]) -> Markup:
   for mistake, key, image in zip(found, counted.keys, counted.pixels):
     truth, answer = names[mistake.truth], names[mistake.answer]
     said = f'{truth} → {answer}'
-    place = f'no. {mistake.number}'
+    place = f'no.\N{NO-BREAK SPACE}{mistake.number}'
     if key != str(mistake.number):
       place += f', {key}'
     caption = element(
@@ -143,7 +143,7 @@ def maps(sample: Sample, names: Sequence[str]) -> Markup:
 
 def _layer(layer, shape, mosaic):
   height, width = mosaic.shape
-  scale = max(min(240 // max(height, width), 8), 1)
+  scale = max(min(240 // max(height, width), 16), 1)
   total, side = shape[-1], 'units' if shape[0] == 1 else 'maps'
   size = '' if shape[0] == 1 else f' of {shape[0]} x {shape[1]}'
   shown = int(np.ceil(height / (shape[0] + 1))) * -(-width // (shape[1] + 1))

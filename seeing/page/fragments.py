@@ -80,6 +80,7 @@ def table(
   rows: Iterable[Sequence[Any]],
   numbers: Sequence[int] = (),
   marked: Sequence[int] = (),
+  kind: str | None = None,
 ) -> Markup:
   """Returns a table in a box that scrolls.
 
@@ -89,6 +90,7 @@ def table(
     rows: of cells; the first of each names the row.
     numbers: columns that are right-aligned.
     marked: numbers of rows that stand out.
+    kind: class of CSS: 'pairs', 'wide' have cells of several lines.
   """
 
   def row(number, cells):
@@ -118,13 +120,16 @@ def table(
   )
   body = element('tbody', *(row(i, cells) for i, cells in enumerate(rows)))
   return scrolled(
-    element('table', head if header else '', body, aria_label=label), label
+    element(
+      'table', head if header else '', body, class_=kind, aria_label=label
+    ),
+    label,
   )
 
 
 def pairs(label: str, rows: Iterable[tuple[str, Any]]) -> Markup:
   """Returns a table of names and values."""
-  return table(label, (), rows)
+  return table(label, (), rows, kind='pairs')
 
 
 def folded(title: str, *content: Any) -> Markup:

@@ -263,10 +263,11 @@ def plot(axes: Axes) -> Markup:
     viewBox=f'0 0 {WIDTH} {HEIGHT}', role='img', tabindex=0,
     aria_label=_told(axes),
   )  # fmt: skip
-  more = f'Values above {_short(y.high, axes.percent)} are cut off.'
+  high = float(f'{y.high:.3g}')
+  more = f'Values above {_short(high, axes.percent)} are cut off.'
   return element(
     'figure',
-    element('figcaption', element('strong', axes.title), _legend(lines)),
+    element('figcaption', element('strong', axes.title), _legend(axes)),
     element('div', drawing, element('div', class_='tip', hidden=True),
             class_='plot'),
     note(more) if cut else '',
@@ -275,7 +276,9 @@ def plot(axes: Axes) -> Markup:
   )  # fmt: skip
 
 
-def _legend(lines):
+def _legend(axes):
+  if [line.name for line in axes.lines] == [axes.title]:
+    return ''
   return element(
     'span',
     *(
@@ -287,7 +290,7 @@ def _legend(lines):
         ),
         line.name,
       )
-      for line in lines
+      for line in axes.lines
     ),
     class_='legend',
   )
