@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 import config_lib
 from configs import default
 from data import mean_image, photos
-from errors import DISK_FULL, UserError
+from errors import DISK_FULL, UserError, one_line
 from evaluation import exact, networks, protocols, runs, saving, test_sets
 from experiment import (
   Experiment,
@@ -24,6 +24,7 @@ from runtime.claim import Claim
 from runtime.preemption import Preemption
 from runtime.run_log import RunLog
 from seeing import confusion
+from seeing.page import report
 from training import warm_start
 from training.loop import Loop, newest
 from training.state import TrainState, abstract_state, create_state
@@ -53,6 +54,8 @@ def train_and_evaluate(
   started = time.monotonic() if started is None else started
   _check(config)
   saving.refuse_in_training(config)
+  if config.report:
+    report.check('report')
   place = workdir_lib.open_directory(workdir)
   _check_same(config, place)
   config, prepared = _with_preprocessing(config, place)
@@ -79,9 +82,12 @@ def train_and_evaluate(
       log.say(note)
     try:
       loop = Loop(experiment, place, store, log, started)
-      return loop.run(state, preemption or Preemption())
+      result, variables = loop.run(state, preemption or Preemption())
     finally:
       log.close()
+    if config.report:
+      _write_page(experiment, variables, workdir)
+    return result
   except OSError as error:
     if error.errno not in DISK_FULL:
       raise
@@ -92,6 +98,17 @@ def train_and_evaluate(
   finally:
     store.close()
     claim.release()
+
+
+def _write_page(experiment, variables, workdir):
+  """Writes the page of `report`; whatever goes wrong costs no run."""
+  try:
+    file = report.of_training(experiment, variables, workdir)
+    said = f'report      {file}'
+  except Exception as error:  # noqa: BLE001  of any library that draws
+    said = f'report      not written: {one_line(error)}'
+  if jax.process_index() == 0:
+    console.say(said)
 
 
 def _with_preprocessing(config, place):

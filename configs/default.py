@@ -15,6 +15,9 @@ def get_config() -> ConfigDict:
     'init_from': '',  # checkpoint directory or weights to take parameters from
     'init_layers': (),  # only those of these layers; (): of all
     'init_head': 'same',  # new: all but the classifier, for other classes
+    # At the end of training, a page about it: WORKDIR/report/index.html;
+    # tools.report. Needs matplotlib.
+    'report': False,
     'init_required': '',  # what init_from has to be, where a recipe needs one
     'data': {
       'name': '',  # imagenet2012, folder, cifar10, mnist ...: data/sources.py

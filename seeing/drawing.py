@@ -3,7 +3,7 @@
 import pathlib
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,11 @@ def _show(axes, picture, title='', **more):
 
 
 def _plain(text):
-  """Dollars are dollars: matplotlib reads formulas between two of them."""
-  return text.replace('$', r'\$')
+  """Dollars are dollars: matplotlib reads formulas between two of them.
+
+  Names of folders that are no UTF-8 have surrogates, at which it fails.
+  """
+  return text.encode('utf-8', 'replace').decode().replace('$', r'\$')
 
 
 def letters(inches: float) -> int:
@@ -81,7 +84,7 @@ def write(picture: Any, place: pathlib.Path) -> None:
     save(picture, place, _DPI)
 
 
-def save(figure: Any, place: pathlib.Path, dpi: int) -> None:
+def save(figure: Any, place: pathlib.Path | IO[bytes], dpi: int) -> None:
   """Writes a figure as a picture; letters that no font has become boxes.
 
   Raises:

@@ -7,7 +7,7 @@ from conftest import ROOT
 
 # What requirements-dev.txt leaves out. The rest is imported as anything else:
 # without it the file fails, unless a person leaves it out: --ignore=FILE.
-OPTIONAL = {'jax2onnx', 'keras', 'torch', 'torchvision'}
+OPTIONAL = {'jax2onnx', 'keras', 'playwright', 'torch', 'torchvision'}
 # How to have it run: a switch, a package, or a command of the system.
 WAY = re.compile(r'run with [A-Z]+=1|pip install |needs .*(unshare|setpriv)|'
                  r'run where it is installed')  # fmt: skip

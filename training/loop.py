@@ -57,8 +57,10 @@ class Loop:
     self.watch = Watch(classes, log.first_loss)
     self.read = 0  # the step whose metrics were read last
 
-  def run(self, state: TrainState, preemption: Preemption) -> dict[str, Any]:
-    """Trains to the last step; returns the last evaluation."""
+  def run(
+    self, state: TrainState, preemption: Preemption
+  ) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Trains to the last step; returns the last evaluation, the variables."""
     self.preemption = preemption
     first = step = self.read = int(state.step)
     self.tally = Tally(self.store.sums(step) if step else {})
@@ -74,7 +76,7 @@ class Loop:
         self.log.write(self.read, replaced)
     self.store.wait()
     self._report(first, step)
-    return self.log.last_eval or {}
+    return self.log.last_eval or {}, state.variables
 
   def _train(self, state, step, last):
     train_step = make_train_step(self.experiment)
