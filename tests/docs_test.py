@@ -12,7 +12,7 @@ DOCS = sorted((ROOT / 'docs').glob('*.md'))
 PAGES = [FRONT, RULES, *DOCS]
 WINGS = (
   'configs', 'zoo', 'data', 'recipe', 'training', 'seeing', 'evaluation',
-  'runtime', 'tools', 'benchmarks',
+  'runtime', 'tools', 'benchmarks', 'tools/kinds', 'seeing/page',
 )  # fmt: skip
 SOURCES = {
   str(path.relative_to(ROOT))

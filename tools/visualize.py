@@ -25,11 +25,8 @@ from tools.kinds.kind import Kind
 # In the order of the papers. A kind is a module of tools.kinds with `KIND`.
 _NAMES = (
   'samples', 'distortions', 'mistakes', 'rejection', 'maps', 'robustness',
-  'curves', 'responses', 'gradcam',
-  'deconv',
-  'occlusion', 'invariance', 'correspondence',
-  'filters', 'predictions', 'neighbours',
-  'architecture',
+  'filters', 'predictions', 'neighbours', 'deconv', 'invariance', 'occlusion',
+  'correspondence', 'responses', 'curves', 'architecture', 'gradcam',
 )  # fmt: skip
 _MODULES = {
   name: importlib.import_module(f'tools.kinds.{name}') for name in _NAMES
