@@ -62,7 +62,7 @@ def write(picture: Any, place: pathlib.Path) -> None:
     OSError: it cannot be written.
   """
   if isinstance(picture, str):
-    place.write_text(picture)
+    place.write_text(picture, encoding='utf-8')  # what an SVG is read as
   elif isinstance(picture, Frames):
     from PIL import Image  # noqa: PLC0415  as slow as matplotlib, its own need
 
