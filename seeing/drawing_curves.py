@@ -109,9 +109,14 @@ def _marks(by, curve):
   if by != 'size':
     # A single value, as of a short run, is no line.
     return {'marker': 'o'} if len(curve.y) == 1 else {}
+  small = curve.metric.startswith('train/')  # as the line is thin
+  look = {
+    'markersize': 4 if small else 7,
+    'markeredgewidth': _THIN if small else _BOLD,
+  }
   if curve.name:
-    return {'marker': 's', 'markerfacecolor': 'none'}
-  return {'marker': 'o'}
+    return {'marker': 's', 'markerfacecolor': 'none', **look}
+  return {'marker': 'o', **look}
 
 
 def _colours(count):
