@@ -68,9 +68,11 @@ def write(picture: Any, place: pathlib.Path) -> None:
 
     # One palette for all: with one each, colours flicker, and a third is added.
     sample = np.concatenate(picture.images[:: -(-len(picture.images) // 8)])
-    palette = Image.fromarray(sample).quantize(_COLOURS)
-    colours = np.reshape(palette.getpalette(), (-1, 3))
-    colours[colours.sum(1).argmax()] = 255  # it was a mean with what is near
+    found = Image.fromarray(sample).quantize(_COLOURS).getpalette() or []
+    colours = np.array(found).reshape(-1, 3)
+    # White is white; PIL drops the last bits of what it looks up.
+    colours[colours.min(1) > 247] = 255
+    palette = Image.new('P', (1, 1))
     palette.putpalette(colours.ravel().tolist())
     first, *rest = (
       Image.fromarray(image).quantize(palette=palette, dither=Image.Dither.NONE)

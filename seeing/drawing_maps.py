@@ -46,7 +46,7 @@ def frames(
   first, *others = figure.subplots(rows, columns, squeeze=False).ravel()
   for axes in others[len(mosaics) + 1 :]:
     axes.set_axis_off()
-  drawing._show(first, images[0], titles[0], vmin=0, vmax=255)
+  drawing._show(first, images[0], _end(titles[0]), vmin=0, vmax=255)
   pictures = [first.images[0]]
   for axes, (layer, states) in zip(others, mosaics.items()):
     low, high = np.nanmin(states), np.nanmax(states)
@@ -57,7 +57,7 @@ def frames(
   bars = _bars(others[len(mosaics)], [names[c] for c in classes])
   drawn = []
   for i, title in enumerate(titles):
-    first.set_title(drawing._plain(title), fontsize=8, pad=2)
+    first.set_title(drawing._plain(_end(title)), fontsize=8, pad=2)
     pictures[0].set_data(images[i].squeeze())
     for picture, states in zip(pictures[1:], mosaics.values()):
       low, high = np.nanmin(states), np.nanmax(states)
@@ -70,6 +70,12 @@ def frames(
     drawn.append(np.asarray(canvas.buffer_rgba())[..., :3].copy())
     figure.set_layout_engine('none')  # as it lies, so that nothing jumps
   return Frames(np.stack(drawn), _SECONDS)
+
+
+def _end(title):
+  """Its end, where the change stands, if all has no room above an image."""
+  room = drawing.letters(_SIDE)
+  return title if len(title) <= room else '…' + title[1 - room :]
 
 
 def _few(state, low, high):
