@@ -16,8 +16,11 @@ WINGS = (
 )  # fmt: skip
 SOURCES = {
   str(path.relative_to(ROOT))
-  for place in (ROOT, *(ROOT / wing for wing in WINGS))
-  for path in place.glob('*.py')
+  for found in (
+    ROOT.glob('*.py'),
+    *((ROOT / wing).rglob('*.py') for wing in WINGS),
+  )
+  for path in found
 }
 # Stands for a file of the reader's choice.
 ANY = ('FILE', 'NAME')

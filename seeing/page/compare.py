@@ -137,7 +137,7 @@ def _curves(runs):
     plot(
       Axes(
         f'curve-{key}', title, 'pass' if by_pass else 'step', lines,
-        percent=key == 'error', log=key == 'rate',
+        percent=key == 'error', log=key == 'rate', falls=key != 'rate',
       )
     )
     for key, title, lines in panels

@@ -208,7 +208,15 @@ def lines_of(
 def _by_step(run, key, title, metric, percent=False):
   lines = lines_of(run, metric)
   return plot(
-    Axes(f'curve-{key}', title, 'step', lines, percent, a_pass=run.pass_steps)
+    Axes(
+      f'curve-{key}',
+      title,
+      'step',
+      lines,
+      percent,
+      falls=True,
+      a_pass=run.pass_steps,
+    )
   )
 
 

@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 480, 290  # of the view box; the text is of 13 in it
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 26, 42  # around the axes
 _MOST = 1000  # points of a line
 _DOTTED = 60  # points up to which each is a dot
-_LATE, _ROOM = 0.2, 1.6  # see `_limits`
+_LATE, _ROOM, _MARGIN = 0.2, 1.6, 0.05  # see `_limits`
 COLOURS = 8  # of page.css, which then come again
 
 
@@ -39,7 +39,8 @@ class Axes(NamedTuple):
     lines: that have points.
     percent: y are fractions, and are shown in percent.
     log: y is logarithmic where all are above 0 and far apart.
-    from_zero: y begins at 0.
+    falls: y above all that comes after the first fifth are cut off: a run
+      falls from where a guess is, and is looked at where it is low.
     a_pass: steps that a pass has, where x are steps; 0: no second axis.
   """
 
@@ -49,7 +50,7 @@ class Axes(NamedTuple):
   lines: Sequence[Line]
   percent: bool = False
   log: bool = False
-  from_zero: bool = True
+  falls: bool = False
   a_pass: float = 0.0
 
 
@@ -114,27 +115,16 @@ def _powers(low, high):
 
 
 def _limits(axes: Axes) -> tuple[float, float, bool]:
-  """Returns the ends of y, and whether values above are cut off.
-
-  A run falls from where a guess is, and is looked at where it is low: what is
-  far above all that comes after the first fifth is cut off.
-  """
-  values = [v for line in axes.lines for v in line.y]
-  ends = [line.x[-1] for line in axes.lines]
-  late = [
-    v
-    for line in axes.lines
-    for x, v in zip(line.x, line.y)
-    if x >= _LATE * max(ends)
-  ]
-  high = max(values)
-  cut = axes.from_zero and high > _ROOM * max(late)
-  if cut:
-    high = _ROOM * max(late)
-  low = min(0.0, min(values)) if axes.from_zero else min(values)
-  if high <= low:  # constant
+  """Returns the ends of y, and whether values above are cut off."""
+  points = [point for line in axes.lines for point in zip(line.x, line.y)]
+  low, high = min(0.0, *(y for _, y in points)), max(y for _, y in points)
+  end = max(x for x, _ in points)
+  most = _ROOM * max(y for x, y in points if x >= _LATE * end)
+  if axes.falls and high > most > low:
+    return low, most, True
+  if high <= low:  # all are zero, or below
     high = low + (abs(low) or 1.0)
-  return low, high, cut
+  return low, high + _MARGIN * (high - low), False
 
 
 def _scales(axes) -> tuple[Scale, Scale, bool]:

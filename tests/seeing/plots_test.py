@@ -42,12 +42,14 @@ def test_ticks_are_round(low, high, expected):
 def test_a_fall_from_the_height_of_a_guess_is_cut_off():
   x = list(range(100))
   falling = [1.0] * 5 + [0.1] * 95
-  text, found = told([plots.Line('a', x, falling, False)], percent=True)
+  text, found = told(
+    [plots.Line('a', x, falling, False)], percent=True, falls=True
+  )
   assert found['y'][:2] == pytest.approx([0, 0.16])
   assert 'Values above 16% are cut off.' in text
   assert max(found['lines'][0]['y']) == 1.0  # still there to point at
-  text, found = told([plots.Line('a', x, [0.5] * 100, False)])
-  assert found['y'][:2] == [0, 0.5]
+  text, found = told([plots.Line('a', x, [0.5] * 100, False)], falls=True)
+  assert found['y'][:2] == pytest.approx([0, 0.525])
   assert 'cut off' not in text
 
 
