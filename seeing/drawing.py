@@ -8,17 +8,18 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 _TITLE_SIZE = 8  # points
-_DPI = 110
+DPI = 110
 _COLOURS = 128  # of a GIF
 
 
-def _figure(width, height):
+def blank(width: float, height: float) -> Any:
+  """Returns a figure with nothing on it; sizes in inches."""
   from matplotlib.figure import Figure  # noqa: PLC0415  slow, and optional
 
   return Figure(figsize=(width, height), layout='constrained')
 
 
-def _show(axes, picture, title='', **more):
+def show(axes: Any, picture: np.ndarray, title: str = '', **more) -> None:
   """Draws an image; grey ones dark on white, as the paper prints its ink."""
   if picture.ndim == 3 and picture.shape[-1] == 1:
     picture = picture[..., 0]
@@ -27,10 +28,10 @@ def _show(axes, picture, title='', **more):
   axes.imshow(picture, interpolation='nearest', **more)
   axes.set_axis_off()
   if title:
-    axes.set_title(_plain(title), fontsize=_TITLE_SIZE, pad=2)
+    axes.set_title(plain(title), fontsize=_TITLE_SIZE, pad=2)
 
 
-def _plain(text):
+def plain(text: str) -> str:
   """Dollars are dollars: matplotlib reads formulas between two of them.
 
   Names of folders that are no UTF-8 have surrogates, at which it fails.
@@ -83,7 +84,7 @@ def write(picture: Any, place: pathlib.Path) -> None:
       duration=round(1000 * picture.seconds),
     )  # fmt: skip
   else:
-    save(picture, place, _DPI)
+    save(picture, place, DPI)
 
 
 def save(figure: Any, place: pathlib.Path | IO[bytes], dpi: int) -> None:
@@ -115,12 +116,12 @@ def sheet(
   """
   rows = -(-len(images) // columns)
   height = side + 0.18 * lines if titles else side
-  figure = _figure(side * columns, height * rows)
+  figure = blank(side * columns, height * rows)
   grid = figure.subplots(rows, columns, squeeze=False).ravel()
   for axes in grid:
     axes.set_axis_off()
   for i, (axes, image) in enumerate(zip(grid, images)):
-    _show(axes, image, titles[i] if titles else '', vmin=0, vmax=255)
+    show(axes, image, titles[i] if titles else '', vmin=0, vmax=255)
   return figure
 
 
@@ -133,12 +134,12 @@ def states(
     rows: (title, uint8 [H, W, C], mosaics by layer).
   """
   layers = list(rows[0][2])
-  figure = _figure(1.5 * (1 + len(layers)), 1.7 * len(rows))
+  figure = blank(1.5 * (1 + len(layers)), 1.7 * len(rows))
   grid = figure.subplots(len(rows), 1 + len(layers), squeeze=False)
   for (title, image, mosaics), line in zip(rows, grid):
-    _show(line[0], image, title, vmin=0, vmax=255)
+    show(line[0], image, title, vmin=0, vmax=255)
     for axes, name in zip(line[1:], layers):
-      _show(axes, mosaics[name], name)
+      show(axes, mosaics[name], name)
   return figure
 
 
@@ -151,7 +152,7 @@ def lines(
     panels: (label of x, label of y, {name: (x, fractions)}).
     hline: fraction at which a thin line lies; below 0 none.
   """
-  figure = _figure(4.2 * len(panels), 3.4)
+  figure = blank(4.2 * len(panels), 3.4)
   for axes, (x, y, curves) in zip(
     figure.subplots(1, len(panels), squeeze=False)[0], panels
   ):
@@ -192,7 +193,7 @@ def confusion(
   side = min(side, 14.0)
   rows = [shortened(text, 62) for text in listed]
   beside = min(max(0.08 * max(map(len, rows), default=0), 1.8), 4.5)
-  figure = _figure(side + 2.6 + beside, side + 2.2)
+  figure = blank(side + 2.6 + beside, side + 2.2)
   grid = figure.subplots(1, 2, width_ratios=(side + 2.6, beside))
   shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
   cell = 0.0 if classes <= _NAMED else 72 * side / classes
@@ -200,11 +201,11 @@ def confusion(
   if classes <= _NUMBERED:
     _write_counts(grid[0], counts, shares)
   _name_axes(grid[0], names)
-  figure.suptitle(_plain(title), fontsize=10)
+  figure.suptitle(plain(title), fontsize=10)
   grid[1].set_axis_off()
   most = int((side + 1.2) / 0.165)
   text = '\n'.join(['the commonest mistakes', '', *(rows[:most] or ['none'])])
-  grid[1].text(0, 1, _plain(text), va='top', fontsize=8, linespacing=1.3)
+  grid[1].text(0, 1, plain(text), va='top', fontsize=8, linespacing=1.3)
   return figure
 
 
@@ -265,7 +266,7 @@ def _name_axes(axes, names):
   step = 1 if len(names) <= _NAMED else -(-len(names) // _TICKS)
   ticks = list(range(0, len(names), step))
   size = 8 if len(names) <= _NUMBERED else 6
-  shown = [_plain(shortened(names[i], 24)) for i in ticks]
+  shown = [plain(shortened(names[i], 24)) for i in ticks]
   axes.set_xticks(ticks, shown, rotation=90, fontsize=size)
   axes.set_yticks(ticks, shown, fontsize=size)
   axes.set_xlabel('answer')

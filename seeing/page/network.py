@@ -1,6 +1,5 @@
 """What a trained network says, for its page: counts, kernels, states."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -70,43 +69,20 @@ def count(network: Network, config: ConfigDict, source: Source) -> Counted:
   return Counted(result, counts, photos.keys(source, numbers), pixels)
 
 
-def first_kernels(
-  network: Network, channels: int
-) -> tuple[str, np.ndarray] | None:
-  """Returns the first layer with parameters, and its float32 [h, w, C, K].
-
-  None where it is no convolution of images.
-  """
-  params = network.variables['params']
-  layers = [n for n in _shapes(network, channels) if n in params]
-  found = list(_kernels(params[layers[0]])) if layers else []
-  if len(found) != 1 or found[0].shape[2] != channels:
-    return None
-  return layers[0], np.asarray(found[0], np.float32)
-
-
-def _kernels(params):
-  for name, value in params.items():
-    if isinstance(value, Mapping):
-      yield from _kernels(value)
-    elif name == 'kernel' and np.ndim(value) == 4:
-      yield value
-
-
 def _shapes(network, channels):
   shape = (network.image_size, network.image_size, channels)
   return zoo.layer_shapes(network.module, shape)
 
 
 def kernel_pictures(kernels: np.ndarray) -> np.ndarray:
-  """Returns uint8 [K, h, w, C]: 0 is mid-grey, each kernel by its own largest.
+  """Returns uint8 of the same shape: 0 is mid-grey.
 
   Args:
-    kernels: float [h, w, C, K].
+    kernels: float [K, h, w, C]; each is scaled by its own largest weight.
   """
-  largest = np.abs(kernels).max((0, 1, 2), keepdims=True)
+  largest = np.abs(kernels).max((1, 2, 3), keepdims=True)
   scaled = 127.5 + 127.5 * kernels / np.where(largest > 0, largest, 1)
-  return np.moveaxis(scaled.round(), 3, 0).astype(np.uint8)
+  return scaled.round().astype(np.uint8)
 
 
 def sample(network: Network, source: Source, number: int) -> Sample:

@@ -16,7 +16,8 @@ from evaluation.scoring import Network
 from experiment import Experiment, Trained, create_source
 from runtime import storage
 from runtime import workdir as workdir_lib
-from seeing.page import about, drawn, fragments, outcome, record
+from seeing import filters
+from seeing.page import about, figures, fragments, outcome, record
 from seeing.page import network as network_lib
 from seeing.page.fragments import Markup, join, note
 from seeing.page.network import Counted, Sample
@@ -166,10 +167,10 @@ def page(run: Run, config: ConfigDict, seen: Seen, named: Sequence[str]) -> str:
     (
       'mistakes',
       'Most confident mistakes',
-      _of(seen, 'counted', drawn.mistakes),
+      _of(seen, 'counted', figures.mistakes),
     ),
-    ('filters', 'Filters of the first layer', _filters(seen)),
-    ('maps', 'Maps of a test image', _of(seen, 'sample', drawn.maps)),
+    ('filters', 'Filters of the first layer', _filters(config, seen)),
+    ('maps', 'Maps of a test image', _of(seen, 'sample', figures.maps)),
     ('time', 'Time and waiting', outcome.times(run)),
     ('commands', 'Commands', about.how_to(run.path, named)),
   ]
@@ -194,15 +195,19 @@ def _of(seen: Seen, what: str, draw: Callable) -> Markup:
 
 def _classes(config, seen):
   def draw(counted, names):
-    return drawn.classes(counted, names, drawn.title(config, counted.result))
+    return figures.classes(
+      counted, names, figures.title(config, counted.result)
+    )
 
   return _of(seen, 'counted', draw)
 
 
-def _filters(seen):
+def _filters(config, seen):
   if seen.network is None:
     return note(seen.missing)
-  found = network_lib.first_kernels(seen.network, seen.channels)
-  if found is None:
-    return note('The first layer with parameters is no convolution of images.')
-  return drawn.filters(*found)
+  order = networks.as_trained(config, seen.network.path).data.order
+  try:
+    found = filters.of_network(seen.network, order, seen.channels)
+  except ValueError as error:
+    return note(f'{error}.')
+  return figures.filters(found)

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import pytest
 
 import zoo
-from seeing import architecture, drawing_svg_forms
+from seeing import architecture
+from seeing.svg import forms
 
 SVG = '{http://www.w3.org/2000/svg}'
 FEW = (
@@ -25,7 +26,7 @@ of_name = functools.cache(architecture.of_name)
 
 
 def draw(*names):
-  return ElementTree.fromstring(drawing_svg_forms.draw([*map(of_name, names)]))
+  return ElementTree.fromstring(forms.draw([*map(of_name, names)]))
 
 
 def network_of(name):
@@ -215,7 +216,7 @@ def test_shortcuts_are_arcs_and_dotted_where_the_shape_changes(
 def test_projections_are_named_at_their_arcs():
   drawn = architecture.of_name('resnet20_cifar', options={'shortcut': 'C'})
   assert drawn.title == 'resnet20_cifar (shortcut=C)'
-  svg = ElementTree.fromstring(drawing_svg_forms.draw([drawn]))
+  svg = ElementTree.fromstring(forms.draw([drawn]))
   said = texts(svg)
   assert said.count('1×1, 16') == 3
   assert said.count('1×1, 32, /2') == 1
@@ -276,7 +277,7 @@ def test_a_network_of_ones_own_is_a_column_of_its_layers():
   ]  # fmt: skip
   assert (drawn.depth, drawn.edges) == (2, ())
   assert drawn.parameters == 3 * 9 * 4 + 4 + 8 + 4 * 7 + 7
-  svg = ElementTree.fromstring(drawing_svg_forms.draw([drawn]))
+  svg = ElementTree.fromstring(forms.draw([drawn]))
   assert svg.find(f'{SVG}title').text == 'mine & "yours"'
   assert tips(svg)['a<b>'] == '10×10×4'
   assert '3×3 conv, 4, /2' in texts(svg)
@@ -285,13 +286,13 @@ def test_a_network_of_ones_own_is_a_column_of_its_layers():
 
 def test_larger_images_have_maps_where_the_papers_have_units():
   svg = ElementTree.fromstring(
-    drawing_svg_forms.draw([architecture.of_name('lenet5', (40, 40, 1))])
+    forms.draw([architecture.of_name('lenet5', (40, 40, 1))])
   )
   assert '120@3×3' in texts(svg)
   assert tips(svg)['output'] == '3×3×10'
 
 
 def test_a_picture_asks_for_nothing_outside_itself():
-  text = drawing_svg_forms.draw([of_name('alexnet')])
+  text = forms.draw([of_name('alexnet')])
   assert re.findall(r'https?://[^"]*', text) == ['http://www.w3.org/2000/svg']
   assert '<rect width="100%" height="100%" fill="white"/>' in text

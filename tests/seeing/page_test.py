@@ -13,7 +13,7 @@ import train_lib
 from errors import UserError
 from evaluation.predictions import Counts, Rows
 from seeing.page import (
-  drawn,
+  figures,
   fragments,
   network,
   outcome,
@@ -56,8 +56,8 @@ def test_names_are_text_and_nothing_else():
     HOSTILE,
     HOSTILE,
     [
-      ('a1', HOSTILE, drawn.classes(found, names, 'a')),
-      ('a2', HOSTILE, drawn.mistakes(found, names)),
+      ('a1', HOSTILE, figures.classes(found, names, 'a')),
+      ('a2', HOSTILE, figures.mistakes(found, names)),
       ('a3', HOSTILE, report.about.ran(run, 0)),
       ('a4', HOSTILE, outcome.results(run, None)),
       ('a5', HOSTILE, outcome.plot(axes)),
@@ -141,9 +141,9 @@ def test_colours_and_greys_are_kept():
 
 
 def test_kernels_are_grey_at_zero_and_scaled_each():
-  kernels = np.zeros((1, 2, 3, 3), np.float32)
-  kernels[..., 1] = np.arange(-3, 3).reshape(1, 2, 3)
-  kernels[..., 2] = 10 * kernels[..., 1]
+  kernels = np.zeros((3, 1, 2, 3), np.float32)
+  kernels[1] = np.arange(-3, 3).reshape(1, 2, 3)
+  kernels[2] = 10 * kernels[1]
   dark, found, same = network.kernel_pictures(kernels)
   assert (dark == 128).all()
   np.testing.assert_array_equal(found, same)

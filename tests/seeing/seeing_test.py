@@ -17,12 +17,12 @@ from seeing import (
   changes,
   confusion,
   drawing,
-  drawing_maps,
   maps,
   mistakes,
   predictions,
   rejection,
 )
+from seeing.drawn import maps as drawing_maps
 
 LOGITS = np.random.default_rng(0).normal(size=(200, 4)).astype('f')
 LABELS = np.random.default_rng(1).integers(0, 4, 200)

@@ -18,8 +18,9 @@ import zoo
 from errors import UserError
 from evaluation import networks
 from runtime import storage
-from seeing import architecture, drawing_svg_forms
+from seeing import architecture
 from seeing.architecture import Architecture
+from seeing.svg import forms
 from tools.kinds import options
 from tools.kinds.kind import Drawn, Kind
 
@@ -42,7 +43,7 @@ def draw(config: ConfigDict | None, names: list[str]) -> Drawn:
       drawn.append(architecture.of_name(name))
     except ValueError as error:
       raise UserError(f'NAME: {error}') from None
-  return Drawn(drawing_svg_forms.draw(drawn), [said(each) for each in drawn])
+  return Drawn(forms.draw(drawn), [said(each) for each in drawn])
 
 
 def _of_config(config) -> Architecture:

@@ -19,12 +19,8 @@ from ml_collections import ConfigDict
 
 from errors import UserError
 from runtime.progress import Progress
-from seeing import (
-  correspondence,
-  drawing_correspondence,
-  masking,
-  usual_layers,
-)
+from seeing import correspondence, masking, usual_layers
+from seeing.drawn import correspondence as drawing_correspondence
 from tools import features
 from tools.kinds import inputs, options, parts
 from tools.kinds.kind import Drawn, Kind

@@ -18,8 +18,9 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from errors import UserError
-from seeing import curves, drawing_curves
+from seeing import curves
 from seeing.curves import Curve, Run
+from seeing.drawn import curves as drawing_curves
 from tools.kinds.kind import Drawn, Kind
 
 _BY = flags.DEFINE_enum(

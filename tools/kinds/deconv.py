@@ -24,8 +24,9 @@ from evaluation import features, networks, protocols
 from evaluation.inference import Model
 from runtime import checkpoints
 from runtime.progress import Progress
-from seeing import deconv, drawing_deconv, strongest
+from seeing import deconv, strongest
 from seeing.deconv import Deconvnet, Seen
+from seeing.drawn import deconv as drawing_deconv
 from seeing.strongest import Peaks, Strongest
 from tools import predict
 from tools.kinds import inputs, options

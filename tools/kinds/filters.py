@@ -11,7 +11,8 @@ from ml_collections import ConfigDict
 import zoo
 from errors import UserError
 from evaluation import networks
-from seeing import drawing_filters, filters
+from seeing import filters
+from seeing.drawn import filters as drawing_filters
 from seeing.filters import Filters, Told
 from tools.kinds import inputs, options
 from tools.kinds.kind import Drawn, Kind

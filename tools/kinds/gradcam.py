@@ -17,8 +17,9 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from runtime.progress import Progress
-from seeing import drawing, drawing_gradcam, gradcam
-from seeing.drawing_gradcam import Row
+from seeing import drawing, gradcam
+from seeing.drawn import gradcam as drawing_gradcam
+from seeing.drawn.gradcam import Row
 from tools.kinds import inputs, options
 from tools.kinds.inputs import Image
 from tools.kinds.kind import Drawn, Kind

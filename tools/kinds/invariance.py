@@ -16,7 +16,8 @@ from ml_collections import ConfigDict
 import experiment
 from errors import UserError
 from runtime.progress import Progress
-from seeing import drawing_invariance, invariance, usual_layers
+from seeing import invariance, usual_layers
+from seeing.drawn import invariance as drawing_invariance
 from tools import check_data, features
 from tools.kinds import inputs, options
 from tools.kinds.kind import Drawn, Kind

@@ -14,7 +14,8 @@ from ml_collections import ConfigDict
 
 from errors import UserError, closest
 from evaluation.inference import Model
-from seeing import answers, changes, drawing, drawing_maps, maps
+from seeing import answers, changes, drawing, maps
+from seeing.drawn import maps as drawing_maps
 from tools import command
 from tools.kinds import inputs, options
 from tools.kinds.kind import Drawn, Kind

@@ -23,8 +23,9 @@ from evaluation.features import Extractor, Item
 from evaluation.inference import Model
 from runtime import console
 from runtime.progress import Progress
-from seeing import answers, drawing_neighbours, neighbours
-from seeing.drawing_neighbours import Tile
+from seeing import answers, neighbours
+from seeing.drawn import neighbours as drawing_neighbours
+from seeing.drawn.neighbours import Tile
 from seeing.neighbours import Found
 from tools import predict
 from tools.kinds import inputs, options

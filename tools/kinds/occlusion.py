@@ -18,7 +18,8 @@ from ml_collections import ConfigDict
 
 from errors import UserError
 from runtime.progress import Progress
-from seeing import drawing_occlusion, masking, occlusion, usual_layers
+from seeing import masking, occlusion, usual_layers
+from seeing.drawn import occlusion as drawing_occlusion
 from tools import features
 from tools.kinds import inputs, options
 from tools.kinds.kind import Drawn, Kind

@@ -7,8 +7,9 @@ Of PHOTOS, of test images by number (--examples), or of --number drawn at random
 import numpy as np
 from ml_collections import ConfigDict
 
-from seeing import drawing_predictions, predictions
-from seeing.drawing_predictions import Shown
+from seeing import predictions
+from seeing.drawn import predictions as drawing_predictions
+from seeing.drawn.predictions import Shown
 from tools.kinds import inputs, options
 from tools.kinds.kind import Drawn, Kind
 

@@ -24,7 +24,8 @@ from evaluation import features, inference, protocols
 from evaluation.scoring import Network
 from runtime import workdir
 from runtime.progress import Progress
-from seeing import drawing_responses, responses
+from seeing import responses
+from seeing.drawn import responses as drawing_responses
 from tools import check_data, command
 from tools.kinds import inputs, options
 from tools.kinds.kind import Drawn, Kind

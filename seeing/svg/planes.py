@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from seeing.architecture import Architecture
-from seeing.drawing_svg import FAINT, Svg, fitting, joined
-from seeing.drawing_svg_columns import described
+from seeing.svg.columns import described
+from seeing.svg.elements import FAINT, Svg, fitting, joined
 
 _PIXEL = 3.2  # of a plane, for one of the maps
 _STEP = 5.0  # from plane to plane, both ways

@@ -10,9 +10,9 @@ import math
 from typing import NamedTuple
 
 from seeing.architecture import Architecture
-from seeing.drawing_svg import FAINT, Svg, fitting, joined
-from seeing.drawing_svg_columns import described
 from seeing.layer_boxes import Box
+from seeing.svg.columns import described
+from seeing.svg.elements import FAINT, Svg, fitting, joined
 
 _SLANT = 0.34  # of the sides that go to the back, both ways
 _FEW = 10  # layers up to which windows are drawn

@@ -28,7 +28,7 @@ def draw(
   """
   count = len(titles)
   tall = max(_SIDE * count, 2.8)
-  figure = drawing._figure(_SIDE * len(columns) + 0.6 + _BARS, tall + 0.3)
+  figure = drawing.blank(_SIDE * len(columns) + 0.6 + _BARS, tall + 0.3)
   left, right = figure.subfigures(
     1, 2, width_ratios=(_SIDE * len(columns) + 0.6, _BARS)
   )
@@ -37,17 +37,17 @@ def draw(
     for axes, (name, images) in zip(line, columns.items()):
       image = images[number]
       height, width = image.shape[:2]
-      drawing._show(axes, image, vmin=0, vmax=255, extent=(0, width, height, 0))
+      drawing.show(axes, image, vmin=0, vmax=255, extent=(0, width, height, 0))
       axes.set_axis_on()
       if axes is not line[0]:
         axes.set(xticks=[], yticks=[])
       if not number:
         axes.set_title(
-          drawing._plain(drawing.shortened(name, 20)), fontsize=_TEXT + 1
+          drawing.plain(drawing.shortened(name, 20)), fontsize=_TEXT + 1
         )
     line[0].tick_params(labelsize=_TEXT - 2, length=2, pad=1)
     line[0].set_ylabel(
-      drawing._plain(drawing.shortened(title, 16)), fontsize=_TEXT
+      drawing.plain(drawing.shortened(title, 16)), fontsize=_TEXT
     )
   _bars(right.subplots(), table)
   return figure
@@ -65,7 +65,7 @@ def _bars(axes, table):
       at, means, wide, yerr=(below, spreads), label=layer, capsize=3,
       error_kw={'linewidth': 0.8},
     )  # fmt: skip
-  words = [drawing._plain(drawing.shortened(name, 16)) for name in table]
+  words = [drawing.plain(drawing.shortened(name, 16)) for name in table]
   axes.set_xticks(range(len(words)), words, fontsize=_TEXT)
   axes.tick_params(axis='y', labelsize=_TEXT - 1)
   axes.set_ylabel('share of features whose signs differ', fontsize=_TEXT)

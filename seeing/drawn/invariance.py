@@ -29,7 +29,7 @@ def draw(
     curves: by the change's name, as `invariance.sweeps` has them.
   """
   tall = max(2.3, 0.42 * len(images))
-  figure = drawing._figure(12.6, (tall + 0.4) * len(curves))
+  figure = drawing.blank(12.6, (tall + 0.4) * len(curves))
   grid = figure.subplots(len(curves), 4, squeeze=False)
   for number, (panels, (change, found)) in enumerate(zip(grid, curves.items())):
     _images(panels[0], images, names, change, found.values)
@@ -71,7 +71,7 @@ def _images(axes, images, names, change, values):
     )
     for c in columns
   ]
-  drawing._show(axes, np.concatenate(framed, 1), vmin=0, vmax=255)
+  drawing.show(axes, np.concatenate(framed, 1), vmin=0, vmax=255)
   axes.set_axis_on()
   for side in axes.spines.values():
     side.set_visible(False)
@@ -79,7 +79,7 @@ def _images(axes, images, names, change, values):
   steps = np.arange(_SHOWN) * (width + gap) + width / 2
   axes.set_xticks(steps, [f'{v:g}' for v in values[at]])
   rows = np.arange(len(images)) * (height + gap) + height / 2
-  words = [drawing._plain(drawing.shortened(name, 18)) for name in names]
+  words = [drawing.plain(drawing.shortened(name, 18)) for name in names]
   axes.set_yticks(rows, words)
   for number, label in enumerate(axes.get_yticklabels()):
     label.set_color(f'C{number}')

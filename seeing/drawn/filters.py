@@ -27,10 +27,10 @@ def towers(mosaics: Sequence[np.ndarray], titles: Sequence[str]) -> Any:
   height, width, channels = mosaics[0].shape
   zoom = max(min(_WIDE // width, _LARGEST), 1)
   step = zoom * height + _LINE + _MARGIN
-  letters = 0.75 * _TITLE * drawing._DPI / 72 * max(map(len, titles))
+  letters = 0.75 * _TITLE * drawing.DPI / 72 * max(map(len, titles))
   wide = max(zoom * width, round(letters)) + 2 * _MARGIN
   high = step * len(mosaics)
-  figure = Figure(figsize=(wide / drawing._DPI, high / drawing._DPI))
+  figure = Figure(figsize=(wide / drawing.DPI, high / drawing.DPI))
   for i, (mosaic, title) in enumerate(zip(mosaics, titles)):
     top = i * step + _LINE
     axes = figure.add_axes(

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from seeing.architecture import Architecture
-from seeing.drawing_svg import FAINT, TIMES, Svg, fitting, joined
 from seeing.layer_boxes import Box
+from seeing.svg.elements import FAINT, TIMES, Svg, fitting, joined
 
 _WIDE, _HIGH = 150, 20  # of a box
 _GAP = 11  # below a box

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from evaluation import exact, tables
 from seeing import confusion, drawing
+from seeing.filters import Filters
 from seeing.page import fragments, pixels
 from seeing.page import network as network_lib
 from seeing.page.fragments import Markup, element, join, note
@@ -106,10 +107,10 @@ def mistakes(counted: Counted, names: Sequence[str]) -> Markup:
   )
 
 
-def filters(layer: str, kernels: np.ndarray) -> Markup:
-  """Returns the kernels of a layer, float [h, w, C, K]."""
-  height, width, channels, count = kernels.shape
-  pictures = network_lib.kernel_pictures(kernels)
+def filters(found: Filters) -> Markup:
+  """Returns the kernels of the first layer."""
+  count, height, width, channels = found.kernels.shape
+  pictures = network_lib.kernel_pictures(found.kernels)
   side = _KERNEL_SIDE if count > _FEW else 2 * _KERNEL_SIDE
   scale = max(side // width, 2)
   images = [
@@ -118,8 +119,8 @@ def filters(layer: str, kernels: np.ndarray) -> Markup:
   ]
   kind = 'of colours' if channels == 3 else 'grey'
   said = (
-    f'{layer}: {count} of {height} x {width} x {channels}, {kind}. Mid-grey '
-    'is 0, each kernel is scaled by its own largest weight.'
+    f'{found.layer}: {count} of {height} x {width} x {channels}, {kind}. '
+    'Mid-grey is 0, each kernel is scaled by its own largest weight.'
   )
   return join([note(said), element('div', *images, class_='row tight')])
 

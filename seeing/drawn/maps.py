@@ -40,24 +40,24 @@ def frames(
   panels = 2 + len(mosaics)
   columns = min(panels, _PER_ROW)
   rows = -(-panels // columns)
-  figure = drawing._figure(_SIDE * columns, (_SIDE + 0.25) * rows)
+  figure = drawing.blank(_SIDE * columns, (_SIDE + 0.25) * rows)
   figure.set_dpi(_DPI)
   canvas = FigureCanvasAgg(figure)
   first, *others = figure.subplots(rows, columns, squeeze=False).ravel()
   for axes in others[len(mosaics) + 1 :]:
     axes.set_axis_off()
-  drawing._show(first, images[0], _end(titles[0]), vmin=0, vmax=255)
+  drawing.show(first, images[0], _end(titles[0]), vmin=0, vmax=255)
   pictures = [first.images[0]]
   for axes, (layer, states) in zip(others, mosaics.items()):
     low, high = np.nanmin(states), np.nanmax(states)
-    drawing._show(axes, _few(states[0], low, high), layer, vmin=0, vmax=1)
+    drawing.show(axes, _few(states[0], low, high), layer, vmin=0, vmax=1)
     pictures.append(axes.images[0])
   classes = np.argsort(-probabilities.max(0), kind='stable')[:_BARS]
   classes.sort()
   bars = _bars(others[len(mosaics)], [names[c] for c in classes])
   drawn = []
   for i, title in enumerate(titles):
-    first.set_title(drawing._plain(_end(title)), fontsize=8, pad=2)
+    first.set_title(drawing.plain(_end(title)), fontsize=8, pad=2)
     pictures[0].set_data(images[i].squeeze())
     for picture, states in zip(pictures[1:], mosaics.values()):
       low, high = np.nanmin(states), np.nanmax(states)
@@ -87,6 +87,6 @@ def _bars(axes, names):
   axes.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.6), xticks=[], yticks=[])
   axes.set_title('probability', fontsize=8, pad=2)
   for i, name in enumerate(names):
-    text = drawing._plain(drawing.shortened(name, _LETTERS))
+    text = drawing.plain(drawing.shortened(name, _LETTERS))
     axes.text(0.03, i, text, fontsize=6.5, va='center_baseline')
   return axes.barh(range(len(names)), np.zeros(len(names)), height=0.85)

@@ -37,11 +37,11 @@ def draw(rows: Sequence[Row], layer: str, names: Sequence[str]) -> Any:
     layer: whose strongest map is drawn.
     names: of the classes.
   """
-  figure = drawing._figure(4 * _SIDE + 3.2, (_SIDE + 0.25) * len(rows) + 0.2)
+  figure = drawing.blank(4 * _SIDE + 3.2, (_SIDE + 0.25) * len(rows) + 0.2)
   grid = figure.subplots(len(rows), 4, squeeze=False)
   for row, panels in zip(rows, grid):
     found, name = row.found, drawing.shortened(names[row.label], 24)
-    drawing._show(panels[0], row.example, vmin=0, vmax=255, extent=_whole(row))
+    drawing.show(panels[0], row.example, vmin=0, vmax=255, extent=_whole(row))
     map_ = found.strongest
     activity = found.activity[..., map_]
     _heat(figure, panels[1], row, activity, found.plain_activity[map_])
@@ -57,7 +57,7 @@ def draw(rows: Sequence[Row], layer: str, names: Sequence[str]) -> Any:
       'most probable class',
     )
     for axes, title in zip(panels, titles):
-      axes.set_title(drawing._plain(title), fontsize=_TEXT + 1, pad=3)
+      axes.set_title(drawing.plain(title), fontsize=_TEXT + 1, pad=3)
     panels[0].set_axis_on()
     panels[0].set(xticks=[], yticks=[])
   figure.supxlabel(
@@ -110,7 +110,7 @@ def _classes(axes, row, names):
   number[kept] = np.arange(len(kept))
   palette = [f'C{i}' for i in (0, 1, 2, 3, 4, 5, 6, 8, 9)][: len(kept)]
   palette.append('C7')  # grey
-  words = [drawing._plain(drawing.shortened(names[c], 26)) for c in kept]
+  words = [drawing.plain(drawing.shortened(names[c], 26)) for c in kept]
   if len(classes) > len(kept):
     words.append(f'{len(classes) - len(kept)} others')
   _place(

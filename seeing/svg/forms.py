@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from seeing import (
-  drawing_svg_columns,
-  drawing_svg_graph,
-  drawing_svg_planes,
-  drawing_svg_volumes,
-)
 from seeing.architecture import Architecture
+from seeing.svg import columns as drawing_svg_columns
+from seeing.svg import graph as drawing_svg_graph
+from seeing.svg import planes as drawing_svg_planes
+from seeing.svg import volumes as drawing_svg_volumes
 
 # Of a network alone; all others are columns.
 _ALONE: dict[str, Callable[[Architecture], str]] = {

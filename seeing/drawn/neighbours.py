@@ -27,7 +27,7 @@ def grid(rows: Sequence[Sequence[Tile]]) -> Any:
   """
   columns = len(rows[0])
   widths = [1, 0.12, *[1] * (columns - 1)]
-  figure = drawing._figure(_SIDE * sum(widths), (_SIDE + 0.2) * len(rows))
+  figure = drawing.blank(_SIDE * sum(widths), (_SIDE + 0.2) * len(rows))
   axes = figure.subplots(
     len(rows), columns + 1, squeeze=False, width_ratios=widths
   )
@@ -40,7 +40,7 @@ def grid(rows: Sequence[Sequence[Tile]]) -> Any:
 
 def _tile(axes, tile, first):
   title = drawing.shortened(tile.title, drawing.letters(_SIDE))
-  drawing._show(axes, tile.image, title, vmin=0, vmax=255)
+  drawing.show(axes, tile.image, title, vmin=0, vmax=255)
   if first:
     axes.title.set_weight('bold')
     return

@@ -36,7 +36,7 @@ def bars(shown: Sequence[Shown], columns: int) -> Any:
   rows = -(-len(shown) // columns)
   most = max(len(s.names) for s in shown)
   heights = [_WIDE, _BAR * most + 0.15] * rows
-  figure = drawing._figure(_WIDE * columns, sum(heights) + 0.3 * rows)
+  figure = drawing.blank(_WIDE * columns, sum(heights) + 0.3 * rows)
   grid = figure.subplots(
     2 * rows, columns, squeeze=False, height_ratios=heights
   )
@@ -44,7 +44,7 @@ def bars(shown: Sequence[Shown], columns: int) -> Any:
     axes.set_axis_off()
   for i, one in enumerate(shown):
     row, column = divmod(i, columns)
-    drawing._show(grid[2 * row, column], one.image, vmin=0, vmax=255)
+    drawing.show(grid[2 * row, column], one.image, vmin=0, vmax=255)
     _bars(grid[2 * row + 1, column], one, most)
   return figure
 
@@ -53,14 +53,14 @@ def _bars(axes, one, most):
   width = int(_WIDE * 72 / (0.52 * _LETTERS))
   axes.set_axis_on()
   axes.set_title(
-    drawing._plain(drawing.shortened(one.title, width - 2)),
+    drawing.plain(drawing.shortened(one.title, width - 2)),
     fontsize=_LETTERS + 1, weight='bold', pad=3,
   )  # fmt: skip
   at = range(len(one.names))
   colours = [_RIGHT if i == one.right else _OTHER for i in at]
   axes.barh(at, one.probabilities, height=0.85, color=colours)
   for i, (name, p) in enumerate(zip(one.names, one.probabilities)):
-    name = drawing._plain(drawing.shortened(name, width - 8))
+    name = drawing.plain(drawing.shortened(name, width - 8))
     for x, text, side in ((0.02, name, 'left'), (0.99, f'{p:.0%}', 'right')):
       axes.text(x, i, text, ha=side, va='center_baseline', fontsize=_LETTERS)
   axes.set(xlim=(0, 1), ylim=(most - 0.45, -0.55), xticks=[], yticks=[])

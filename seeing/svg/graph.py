@@ -8,9 +8,9 @@ conv2_reduce as (V), the other 1x1 layers as (S): for these it is the same.
 from typing import NamedTuple
 
 from seeing.architecture import Architecture
-from seeing.drawing_svg import FAINT, Svg, fitting, joined
-from seeing.drawing_svg_columns import described
 from seeing.layer_boxes import Box
+from seeing.svg.columns import described
+from seeing.svg.elements import FAINT, Svg, fitting, joined
 
 _WIDE, _HIGH = 118, 34  # of a box
 _PITCH = 134  # of the branches of a module
