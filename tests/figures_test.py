@@ -12,7 +12,11 @@ from tools import visualize
 
 PAGE = (ROOT / 'docs' / 'figures.md').read_text()
 PICTURES = sorted((ROOT / 'docs' / 'figures').iterdir())
-COMMANDS = sorted(set(re.findall(r'python -m tools\.[^`\n]+', PAGE)))
+COMMANDS = sorted(
+  command
+  for command in set(re.findall(r'python -m tools\.[^`\n]+', PAGE))
+  if 'visualize KIND' not in command
+)
 TRAININGS = sorted(set(re.findall(r'python main\.py [^`\n]+', PAGE)))
 # What each paper has; Table I of LeNet-5's is its only one.
 FIGURES = {
