@@ -360,13 +360,27 @@ def _as_dict_key(name):
   return f"['{field}']{bracket}{rest}"
 
 
-def _step_directory(path) -> pathlib.Path:
+def saved(path: str) -> list[pathlib.Path]:
+  """Returns the directories of the whole checkpoints, oldest first.
+
+  Named by their steps; reads and changes nothing.
+
+  Args:
+    path: a workdir, or its checkpoints directory.
+  """
   place = storage.path(path)
   for base in (place / 'checkpoints', place):
     found = (p for p in base.glob('[0-9]' * 8) if p.is_dir())
     steps = sorted(p for p in found if storage.is_whole(p, _MARKER))
     if steps:
-      return steps[-1]
+      return steps
+  return []
+
+
+def _step_directory(path) -> pathlib.Path:
+  place = storage.path(path)
+  if steps := saved(path):
+    return steps[-1]
   if (place / 'manifest').is_dir() and storage.is_whole(place, _MARKER):
     return place
   raise UserError(f"init_from '{path}' holds no checkpoint")

@@ -24,6 +24,7 @@ from tools.kinds.kind import Kind
 # In the order of the papers. A kind is a module of tools.kinds with `KIND`.
 _NAMES = (
   'samples', 'distortions', 'mistakes', 'rejection', 'maps', 'robustness',
+  'deconv',
 )  # fmt: skip
 _MODULES = {
   name: importlib.import_module(f'tools.kinds.{name}') for name in _NAMES

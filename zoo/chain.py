@@ -109,7 +109,7 @@ class Chain(nn.Module):
       if isinstance(row, Conv) and not row.size:
         row = row._replace(size=x.shape[1])
       if row == RELU:
-        x = nn.relu(x)
+        x = layers.ReLU()(x)
       elif row == DROPOUT:
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
       elif not isinstance(row, str):

@@ -123,7 +123,7 @@ class GoogLeNet(nn.Module):
       scaled(features, self.width), size, stride, padding,
       kernel_init=xavier, bias_init=0.2, dtype=self.dtype, name=name,
     )  # fmt: skip
-    return keep(self, name, nn.relu(conv(x)))
+    return keep(self, name, layers.ReLU()(conv(x)))
 
   def _inception(self, x, name, row):
     pooled = MaxPool(3, 1, pad(1), name=f'{name}_pool')(x)

@@ -109,17 +109,24 @@ def max_pool(
       cuda-convnet and Caffe; else it is left out.
   """
   if ceil:
-    height, width = (
-      (low, high + -(length + low + high - size) % stride)
-      for length, (low, high) in zip(x.shape[1:3], padding)
-    )
-    padding = height, width
+    padding = padded_up(x, size, stride, padding)
   out = _output_size(x, (size, size), stride, padding)
   return lax.platform_dependent(
     x,
     cpu=functools.partial(cpu_forms.max_by_slices, size, stride, padding, out),
     default=functools.partial(_max_by_windows, size, stride, padding),
   )
+
+
+def padded_up(
+  x: jax.Array, size: int, stride: int, padding: Padding
+) -> Padding:
+  """Returns the padding with which `max_pool` rounds up, of [N, H, W, C]."""
+  height, width = (
+    (low, high + -(length + low + high - size) % stride)
+    for length, (low, high) in zip(x.shape[1:3], padding)
+  )
+  return height, width
 
 
 def _max_by_windows(size, stride, padding, x):
@@ -267,6 +274,14 @@ class Conv(Layer):
       bias = self.param('bias', init, (self.features,), jnp.float32)
       x += bias.astype(self.dtype)
     return x
+
+
+class ReLU(nn.Module):
+  """max(x, 0); a module, so that `nn.intercept_methods` sees where it is."""
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """An array of any shape."""
+    return nn.relu(x)
 
 
 class MaxPool(Layer):

@@ -228,14 +228,16 @@ class LeNet5Modern(nn.Module):
   def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
     """See the class."""
     del train
-    activations = {'relu': nn.relu, 'tanh': jnp.tanh, 'squash': squash}
+    activations = {'relu': layers.ReLU(), 'tanh': jnp.tanh, 'squash': squash}
     activate = _choose('activation', self.activation, activations)
+    pools = {'max': _MaxPool, 'average': _AveragePool}
+    pool = _choose('pool', self.pool, pools)
     _check_input('lenet5_modern', images)
     x = images.astype(self.dtype)
     x = activate(_Conv(6, 5, self.dtype, name='C1')(x))
-    x = _Pool(self.pool, name='S2')(keep(self, 'C1', x))
+    x = pool(name='S2')(keep(self, 'C1', x))
     x = activate(_Conv(16, 5, self.dtype, name='C3')(keep(self, 'S2', x)))
-    x = _Pool(self.pool, name='S4')(keep(self, 'C3', x))
+    x = pool(name='S4')(keep(self, 'C3', x))
     x = activate(_Conv(120, 5, self.dtype, name='C5')(keep(self, 'S4', x)))
     x = activate(_Conv(84, 1, self.dtype, name='F6')(keep(self, 'C5', x)))
     output = _Conv(self.num_classes, 1, self.dtype, name='output')
@@ -243,15 +245,20 @@ class LeNet5Modern(nn.Module):
     return layers.squeeze_map(x.astype(jnp.float32))
 
 
-class _Pool(layers.Layer):
-  kind: str
+class _MaxPool(layers.MaxPool):
+  size: int = 2
+  stride: int = 2
 
   def __call__(self, x):
-    pools = {
-      'max': layers.max_pool_2x2,
-      'average': lambda x: layers.sum_pool_2x2(x) / 4,
-    }
-    return _choose('pool', self.kind, pools)(x)
+    return layers.max_pool_2x2(x)
+
+
+class _AveragePool(layers.AveragePool):
+  size: int = 2
+  stride: int = 2
+
+  def __call__(self, x):
+    return layers.sum_pool_2x2(x) / 4
 
 
 class _Conv(layers.Layer):
