@@ -70,7 +70,7 @@ def check(module: nn.Module, image_shape: Sequence[int]) -> None:
   elif not has(layers.MaxPool):
     reason = 'it has no max pooling, so no switches for the way down'
   elif not has(layers.ReLU):
-    reason = 'it has no ReLU, which the way down goes through'
+    reason = 'it has no ReLU of zoo.layers, which the way down goes through'
   if reason:
     raise ValueError(
       f'{reason}. The deconvnet goes with lenet5_modern (ReLU, max pooling), '

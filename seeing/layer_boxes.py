@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 
-from zoo import lenet5
+from zoo import layers, lenet5
 from zoo.layers import Layer
 
 Shape = tuple[int, ...]  # of one image: (h, w, channels)
@@ -127,6 +127,9 @@ def _box(module, takes, gives, parameters) -> Box:
   )
 
 
+_POOLS = {layers.MaxPool: 'max', layers.AveragePool: 'average'}
+
+
 def _kind(module, name) -> tuple[str, str]:
   """Returns `kind` and `what` of a `Box`."""
   word = type(module).__name__
@@ -137,8 +140,9 @@ def _kind(module, name) -> tuple[str, str]:
       return 'pool', word
   if hasattr(module, 'fixed_weights'):
     return 'rbf', ''
-  if word == '_Pool':  # of the tutorials' LeNet-5
-    return 'pool', module.kind
+  for base, what in _POOLS.items():
+    if isinstance(module, base):
+      return 'pool', what
   if word.endswith('Pool'):
     return 'pool', word.removesuffix('Pool').lower()
   if 'Conv' in word or word == 'Dense':
