@@ -292,3 +292,9 @@ def test_what_is_no_test_folder_is_refused(root, move, options, words):
   with pytest.raises(UserError, match=words) as error:
     create_test(root, **options)
   assert '\n' not in str(error.value)
+
+
+def test_what_is_left_out_of_a_list_is_counted():
+  names = [*'abcdefgh']
+  assert listing.shown(names[:6]) == 'a, b, c, d, e, f'
+  assert listing.shown(names) == 'a, b, c, d, e, f and 2 more'

@@ -11,7 +11,7 @@ from photographs import encode
 from PIL import Image
 
 from configs import resnet
-from data import sources
+from data import photos, sources
 from errors import UserError
 from experiment import create_source
 
@@ -117,6 +117,8 @@ def test_photographs_of_tfds_are_cropped_as_others(tmp_path):
   assert batch['image'].shape == (6, 64, 64, 3)
   bright = batch['image'].mean((1, 2, 3)) > 100
   np.testing.assert_array_equal(bright, batch['label'] == 1)
+  names = photos.keys(source, np.array([4, 2]))
+  assert names == ['example 4', 'example 2']
 
 
 @pytest.fixture(scope='module')
@@ -154,6 +156,19 @@ def stored(tmp_path_factory):
 
   Squares(data_dir=place, file_format='array_record').download_and_prepare()
   return place
+
+
+@pytest.mark.slow
+def test_images_of_one_size_are_photographs_where_a_recipe_says_so(stored):
+  options = {'builder': 'squares', 'test_split': 'test'}
+  plain = sources.create('tfds', 'test', str(stored), **options)
+  assert photos.keys(plain, np.array([3, 1])) == ['3', '1']
+  options['photographs'] = True
+  (photo,) = sources.create('tfds', 'test', str(stored), **options).read([2])
+  assert photo.label == 2
+  np.testing.assert_array_equal(
+    np.asarray(Image.open(io.BytesIO(photo.encoded)))[0, 0], (20, 235, 160)
+  )
 
 
 @pytest.mark.slow

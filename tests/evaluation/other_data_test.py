@@ -19,7 +19,7 @@ import zoo
 from data import arrays, sources
 from data.imagenet_words import imagenet_words
 from errors import UserError
-from evaluation import networks
+from evaluation import networks, test_sets
 from runtime import workdir
 from zoo import weights
 
@@ -62,6 +62,8 @@ def test_a_run_is_evaluated_on_another_data_set(whole, monkeypatch, capsys):
   (name,) = [n for n in found if 'mnist5k' not in n]
   assert name == 'lenet5.mnist.3_of_10_left_out.single.json'
   assert found[name]['trained_on'] == {'name': 'mnist5k', 'options': {}}
+  first = {'name': 'mnist', 'options': {'first': 9}}
+  assert test_sets._trained_on(config.data, first) == first
 
 
 @pytest.mark.parametrize(

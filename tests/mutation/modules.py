@@ -22,16 +22,18 @@ MODULES = {
     'runtime/topology'
   ),
   'zoo/chain.py': _NETWORK,
-  'zoo/alexnet.py': f'{_NETWORK} -k alexnet',
+  'zoo/alexnet.py': f"{_NETWORK} -k 'alexnet or caffenet or small'",
   'zoo/zfnet.py': f'{_NETWORK} -k zfnet',
   'zoo/vgg.py': f'{_NETWORK} -k vgg',
   'zoo/googlenet.py': f'{_NETWORK} {_tests("training/auxiliary")} '
   "-k 'googlenet or inception or auxiliary'",
-  'zoo/resnet.py': f"{_NETWORK} -k 'resnet or plain'",
+  'zoo/resnet.py': f"{_NETWORK} -k 'resnet or plain or loop'",
   'zoo/lenet5.py': _tests(
     'zoo/lenet5 zoo/initialisers zoo/sheets configs/traces zoo/activations'
   ),
-  'recipe/losses.py': _tests(f'recipe/losses zoo/lenet5 {_RECIPE}'),
+  'recipe/losses.py': _tests(
+    f'recipe/losses zoo/lenet5 evaluation/exact {_RECIPE}'
+  ),
   'recipe/optimizers.py': _tests(
     f'recipe/optimizers recipe/schedules {_RECIPE}'
   ),
@@ -59,7 +61,7 @@ MODULES = {
   'data/folders.py': _tests('data/folders data/labels data/photos'),
   'data/listing.py': _tests('data/folders data/labels tools/predict_files'),
   'data/photos.py': _tests(
-    'data/photos data/folders data/sources evaluation/protocols '
+    'data/photos data/folders data/sources data/tfds evaluation/protocols '
     'tools/prepare_imagenet'
   ),
   'input_pipeline.py': _tests(
@@ -71,13 +73,15 @@ MODULES = {
     'evaluation/predictions evaluation/saving'
   ),
   'evaluation/protocols.py': _tests('evaluation/protocols evaluation/networks'),
-  'evaluation/test_sets.py': _tests('evaluation/test_sets'),
+  'evaluation/test_sets.py': _tests(
+    'evaluation/test_sets evaluation/other_data'
+  ),
   'data/parts.py': _tests('data/parts data/tfds'),
   'data/classes.py': _tests('data/classes evaluation/test_sets'),
   'data/label_sets.py': _tests('data/label_sets evaluation/test_sets'),
   'evaluation/scoring.py': _tests('evaluation/protocols evaluation/networks'),
   'runtime/checkpoints.py': _tests(
-    'trainer training/tally training/warm_start training/restarts '
+    'trainer damage training/tally training/warm_start training/restarts '
     'compatibility runtime/preemption runtime/buckets'
   ),
 }

@@ -67,6 +67,23 @@ def test_c3_equals_one_dense_convolution_a_map():
   assert pair == 60
 
 
+def test_every_value_starts_within_the_fan_in_of_its_unit():
+  """Appendix A: 2.4 / F; a subsampling unit has four inputs."""
+  net = zoo.create('lenet5', num_classes=10)
+  keys = jax.random.split(jax.random.key(0), 64)
+  images = jnp.zeros((1, 32, 32, 1))
+  drawn = jax.jit(jax.vmap(net.init, (0, None)))(keys, images)['params']
+  inputs = {'C1': 25, 'S2': 4, 'S4': 4, 'C5': 400, 'F6': 120}
+  for name, fan_in in inputs.items():
+    for values in drawn[name].values():
+      largest = np.abs(values).max()
+      assert 0.97 * 2.4 / fan_in < largest <= 2.4 / fan_in
+  biases = np.abs(drawn['C3']['bias']).max(0)  # Table I: 3, 4 or 6 maps
+  maps = np.array([3] * 6 + [4] * 9 + [6])
+  assert (biases <= 2.4 / (25 * maps)).all()
+  assert (biases > 0.9 * 2.4 / (25 * maps)).all()
+
+
 def test_initial_ranges_follow_the_fan_in_of_each_unit():
   net = zoo.create('lenet5', num_classes=10)
   images = jnp.zeros((1, 32, 32, 1))

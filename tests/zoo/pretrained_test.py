@@ -69,6 +69,8 @@ def test_images_of_unrecorded_weights_are_not_known_and_say_so(file):
     preprocessing(PIXELS)
   mine = zoo.preprocessing.Preprocessing(3, 1.0, 2.0)
   np.testing.assert_array_equal(mine(PIXELS), (PIXELS.astype('f') - 1) / 2)
+  tall = np.zeros((1, 5, 2, 1), np.uint8)  # its longer side counts
+  assert mine(tall).shape == tall.shape
 
 
 def test_a_mean_image_is_beside_the_file_or_said_to_be_missing(file):
