@@ -240,3 +240,13 @@ def test_published_weights_have_a_mean_of_their_own():
   assert changed.data.mean_image == ''
   assert config.data.mean_image == 'mine.npy'
   assert mean_image.of_config(changed) is None
+
+
+@pytest.mark.parametrize(
+  ('channels', 'words'),
+  [(1, 'have 1 channel: give 1$'), (3, 'have 3 channels: give 1 or 3$')],
+)
+def test_a_mean_of_other_channels_is_named(channels, words):
+  prepare = preprocess.make_prepare(8, (1.0, 2.0), (1.0,))
+  with pytest.raises(UserError, match=rf'data\.mean has 2 values, .* {words}'):
+    prepare(np.zeros((1, 8, 8, channels), np.uint8))

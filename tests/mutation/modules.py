@@ -21,7 +21,7 @@ MODULES = {
     'zoo/reference zoo/initialisers configs/traces training/warm_start '
     'runtime/topology'
   ),
-  'zoo/chain.py': _NETWORK,
+  'zoo/chain.py': f'{_NETWORK} {_tests("zoo/until")}',
   'zoo/alexnet.py': f"{_NETWORK} -k 'alexnet or caffenet or small'",
   'zoo/zfnet.py': f'{_NETWORK} -k zfnet',
   'zoo/vgg.py': f'{_NETWORK} -k vgg',
