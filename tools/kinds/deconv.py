@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 import experiment
 import zoo
 from errors import UserError
-from evaluation import features, networks, protocols
+from evaluation import features, networks
 from evaluation.inference import Model
 from runtime import checkpoints
 from runtime.progress import Progress
@@ -182,7 +182,7 @@ def _maps(count: int, layer: str) -> np.ndarray:
 
 
 def _images(config, files, model: Model) -> _Set:
-  protocol = protocols.create(config, protocols.natural(config))
+  protocol = inputs.natural(config)
   if files:
     found = predict.find(files)
     read = features.of_files(found, model, protocol)

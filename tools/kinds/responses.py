@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 import experiment
 from configs import recorded
 from errors import UserError
-from evaluation import features, inference, protocols
+from evaluation import features, inference
 from evaluation.scoring import Network
 from runtime import workdir
 from runtime.progress import Progress
@@ -59,7 +59,7 @@ def draw(config: ConfigDict | None, paths: list[str]) -> Drawn:
   split = options.SPLIT.value or 'test'
   source = experiment.create_source(first, split)
   numbers = check_data.spread(source, inputs.number(len(source), _IMAGES))
-  natural = protocols.create(first, protocols.natural(first))
+  natural = inputs.natural(first)
   read = features.of_source(source, natural, first.data.image_size)
   found, said = {}, [f'{len(numbers):,} {split} images of {first.data.name}']
   with Progress(len(numbers) * len(runs)) as progress:
