@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -56,6 +56,54 @@ class Box(NamedTuple):
     return 'S' if whole else 'V'
 
 
+class Call(NamedTuple):
+  """Of a module; shapes are those of one image, of the first array."""
+
+  module: nn.Module
+  takes: tuple[int, ...]
+  gives: tuple[int, ...]
+
+
+def calls_of(
+  network: nn.Module, image_shape: Shape
+) -> tuple[list[Call], dict[str, Any]]:
+  """Returns the calls of modules, and the shapes of the parameters.
+
+  In the order in which they end. Nothing is computed.
+
+  Args:
+    network: is called as `network(images)`.
+    image_shape: of one image.
+
+  Raises:
+    ValueError: from the network, of an image that it cannot take.
+  """
+  calls: list[Call] = []
+  running: set[tuple[str, ...]] = set()
+
+  def watch(function, args, kwargs, context):
+    path = context.module.path
+    # A call inside that of the same module: of its superclass, or of what
+    # nn.remat wraps.
+    if context.method_name != '__call__' or path in running:
+      return function(*args, **kwargs)
+    running.add(path)
+    out = function(*args, **kwargs)
+    running.remove(path)
+    calls.append(Call(context.module, _first(args), _first(out)))
+    return out
+
+  image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+  with nn.intercept_methods(watch):
+    variables = jax.eval_shape(network.init, jax.random.key(0), image)
+  return calls, nn.unbox(variables.get('params', {}))
+
+
+def _first(values) -> tuple[int, ...]:
+  leaves = [leaf for leaf in jax.tree.leaves(values) if hasattr(leaf, 'shape')]
+  return leaves[0].shape[1:] if leaves else ()
+
+
 def trace(
   network: nn.Module, image_shape: Shape
 ) -> tuple[list[Box], dict[str, Shape]]:
@@ -71,41 +119,22 @@ def trace(
   Raises:
     ValueError: from the network, of an image that it cannot take.
   """
-  calls: list[tuple[nn.Module, Shape, Shape]] = []
-  running: set[tuple[str, ...]] = set()
-
-  def watch(function, args, kwargs, context):
-    path = context.module.path
-    # A call inside that of the same module: of its superclass, or of what
-    # nn.remat wraps.
-    if context.method_name != '__call__' or path in running:
-      return function(*args, **kwargs)
-    running.add(path)
-    out = function(*args, **kwargs)
-    running.remove(path)
-    calls.append((context.module, _shape(args), _shape(out)))
-    return out
-
-  image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-  with nn.intercept_methods(watch):
-    variables = jax.eval_shape(network.init, jax.random.key(0), image)
+  calls, params = calls_of(network, image_shape)
   counts = _parameters(
-    nn.unbox(variables.get('params', {})),
-    {m.path for m, _, _ in calls if isinstance(m, Layer)},
+    params, {m.path for m, _, _ in calls if isinstance(m, Layer)}
   )
   boxes = []
   for module, takes, gives in calls:
     path = module.path
     if isinstance(module, Layer) or path in counts:
       # What is used twice is counted once.
-      boxes.append(_box(module, takes, gives, counts.pop(path, 0)))
-  return boxes, {'/'.join(m.path): gives for m, _, gives in calls}
+      count = counts.pop(path, 0)
+      boxes.append(_box(module, _of_map(takes), _of_map(gives), count))
+  return boxes, {'/'.join(m.path): _of_map(gives) for m, _, gives in calls}
 
 
-def _shape(values) -> Shape:
-  """Returns (h, w, channels) of the first array, whatever axes it lacks."""
-  leaves = [leaf for leaf in jax.tree.leaves(values) if hasattr(leaf, 'shape')]
-  shape = leaves[0].shape[1:] if leaves else ()
+def _of_map(shape) -> Shape:
+  """Returns (h, w, channels), whatever axes it lacks."""
   return (*(1,) * (3 - len(shape)), *shape)
 
 

@@ -23,12 +23,11 @@ import math
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 from flax import traverse_util
 
 import zoo
 from runtime import mesh
+from seeing import layer_boxes
 from tools import ilsvrc_chart, usage
 from zoo import layers
 from zoo.googlenet import TABLE_1
@@ -90,29 +89,12 @@ def rows_of(network: nn.Module, image_shape: tuple[int, ...]) -> list[Row]:
   Raises:
     ValueError: from the network, of an image that it cannot take.
   """
-  calls: list[tuple[nn.Module, tuple[int, ...]]] = []
-  running: set[tuple[str, ...]] = set()
-
-  def watch(function, args, kwargs, context):
-    path = context.module.path
-    # A call inside that of the same module: of its superclass, or of what
-    # nn.remat wraps.
-    if context.method_name != '__call__' or path in running:
-      return function(*args, **kwargs)
-    running.add(path)
-    out = function(*args, **kwargs)
-    running.remove(path)
-    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(out)]
-    calls.append((context.module, shapes[0][1:] if shapes else ()))
-    return out
-
-  image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-  with nn.intercept_methods(watch):
-    variables = jax.eval_shape(network.init, jax.random.key(0), image)
-  whole = {m.path for m, _ in calls if isinstance(m, layers.Layer)}
-  owned = _owned(nn.unbox(variables.get('params', {})), whole)
+  calls, params = layer_boxes.calls_of(network, image_shape)
+  whole = {c.module.path for c in calls if isinstance(c.module, layers.Layer)}
+  owned = _owned(params, whole)
+  size = math.prod(image_shape)
   return [
-    Row('input', image.shape[1:], 0, 0, 0, 0, math.prod(image.shape)),
+    Row('input', tuple(image_shape), 0, 0, 0, 0, size),
     *_rows_of_calls(calls, whole, owned),
   ]
 
@@ -139,7 +121,7 @@ def _owned(params, whole):
 
 def _rows_of_calls(calls, whole, owned):
   counted = set()
-  for module, out in calls:
+  for module, _, out in calls:
     path = module.path
     if path not in whole and path not in owned:
       continue
