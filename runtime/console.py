@@ -28,10 +28,15 @@ def say(text: str) -> None:
     print(text, flush=True)
   except BrokenPipeError:
     _drop(sys.stdout)
-    try:
-      print('standard output is closed: this goes on without', file=sys.stderr)
-    except BrokenPipeError:
-      _drop(sys.stderr)
+    remark('standard output is closed: this goes on without')
+
+
+def remark(text: str) -> None:
+  """Prints a line on stderr, if anybody reads that: it is no result."""
+  try:
+    print(text, file=sys.stderr, flush=True)
+  except BrokenPipeError:
+    _drop(sys.stderr)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,8 @@ _QUIET_SECONDS = 10.0  # between lines where no terminal shows them
 class Progress:
   """tqdm on a terminal; elsewhere a line every `_QUIET_SECONDS`.
 
+  Both on stderr: on standard output they would stand among the results.
+
   Args:
     total: images in all.
     done: of them, before this start.
@@ -49,7 +51,7 @@ class Progress:
       self._printed = now
       rate = (self._done - self._first) / (now - self._began)
       left = tqdm.tqdm.format_interval((self._total - self._done) / rate)
-      console.say(
+      console.remark(
         f'{self._done:,} of {self._total:,} images, {rate:,.0f} images/s, '
         f'ETA {left}'
       )

@@ -143,8 +143,7 @@ def main(config: ConfigDict, arguments: list[str]) -> int:
   )
   code = 0
   # Where the lines are seen they say how far it is.
-  quiet = sys.stdout.isatty() or not sys.stderr.isatty()
-  with Progress(len(files), quiet=quiet) as progress:
+  with Progress(len(files), quiet=sys.stdout.isatty()) as progress:
     for (name, _), row in zip(files, found):
       progress.add(1)
       if isinstance(row, Exception):

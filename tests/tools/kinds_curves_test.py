@@ -36,9 +36,7 @@ def draw(tmp_path, capsys):
   def call(*arguments, config=None, **more):
     with flagsaver.flagsaver(**{'out': str(out), **more}):
       visualize.main(config, list(map(str, arguments)))
-    said = capsys.readouterr().out.splitlines()
-    # How far it is shows only where it takes long.
-    return cv2.imread(str(out)), [line for line in said if 'ETA' not in line]
+    return cv2.imread(str(out)), capsys.readouterr().out.splitlines()
 
   return call
 

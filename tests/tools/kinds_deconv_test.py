@@ -37,10 +37,7 @@ def draw(tmp_path, capsys):
     given = {'out': str(out), 'layer': ['C3'], **more}
     with flagsaver.flagsaver(**given):
       visualize.main(config, ['deconv', *map(str, files)])
-    lines = capsys.readouterr().out.splitlines()
-    # On a slow machine there are lines that say how far it is.
-    said = [line for line in lines if ' images/s, ETA ' not in line]
-    return cv2.imread(str(out)), said
+    return cv2.imread(str(out)), capsys.readouterr().out.splitlines()
 
   return call
 
