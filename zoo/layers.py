@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
-from zoo import cpu_forms
+from zoo import cpu_forms, cpu_gradients
 
 Padding = tuple[
   tuple[int, int], tuple[int, int]
@@ -65,7 +65,12 @@ def conv2d(
       return lax.platform_dependent(
         x, kernel, cpu=cpu_forms.conv2d_by_tiles, default=_conv2d
       )
-  return _conv2d(x, kernel, stride, padding)
+  return lax.platform_dependent(
+    x,
+    kernel,
+    cpu=functools.partial(cpu_gradients.conv2d, stride=stride, padding=padding),
+    default=functools.partial(_conv2d, stride=stride, padding=padding),
+  )
 
 
 def _conv2d(x, kernel, stride=1, padding=pad(0)):  # noqa: B008
