@@ -67,8 +67,35 @@ def conv2d_by_tiles(x: jax.Array, kernel: jax.Array) -> jax.Array:
   )  # [patch_rows, patch_columns, ins, tall * wide, outs]
   patch = patch_rows * patch_columns * ins
   out = x.reshape(-1, patch) @ band.reshape(patch, tall * wide * outs)
-  out = out.reshape(n, down, across, tall, wide, outs)
-  return out.transpose(0, 1, 3, 2, 4, 5).reshape(n, out_rows, out_columns, outs)
+  # A transpose would move the same, at a third of the speed.
+  out = out.reshape(n * down, across, tall, wide * outs)
+  tiles = [tile[:, 0] for tile in jnp.split(out, across, axis=1)]
+  out = jnp.concatenate(tiles, axis=-1)
+  return out.reshape(n, out_rows, out_columns, outs)
+
+
+@jax.custom_vjp
+def sum_pool_2x2(x: jax.Array) -> jax.Array:
+  """Sums non-overlapping 2x2 fields of [N, H, W, C], H and W even.
+
+  Rows first, which lie one after the other; as one sum over both axes it takes
+  twice as long. Its gradient is a broadcast.
+  """
+  n, h, w, c = x.shape
+  x = x.reshape(n, h // 2, 2, w * c)
+  x = x[:, :, 0] + x[:, :, 1]
+  x = x.reshape(n, h // 2, w // 2, 2, c)
+  return x[:, :, :, 0] + x[:, :, :, 1]
+
+
+def _sum_pool_backward(_, gradient):
+  n, h, w, c = gradient.shape
+  fields = gradient[:, :, None, :, None]
+  fields = jnp.broadcast_to(fields, (n, h, 2, w, 2, c))
+  return (fields.reshape(n, 2 * h, 2 * w, c),)
+
+
+sum_pool_2x2.defvjp(lambda x: (sum_pool_2x2(x), None), _sum_pool_backward)
 
 
 def max_by_slices(

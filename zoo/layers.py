@@ -177,18 +177,23 @@ def local_response_norm(
 
 
 def sum_pool_2x2(x: jax.Array) -> jax.Array:
-  """Sums non-overlapping 2x2 fields; an odd last row or column is dropped.
+  """Sums non-overlapping 2x2 fields; an odd last row or column is dropped."""
+  x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
+  return lax.platform_dependent(
+    x, cpu=cpu_forms.sum_pool_2x2, default=_sum_of_fields
+  )
 
-  Written as a reshape: on CPU its gradient, a broadcast, is much faster than
-  that of a windowed reduction.
-  """
+
+def _sum_of_fields(x):
   n, h, w, c = x.shape
-  x = x[:, : h // 2 * 2, : w // 2 * 2]
   return x.reshape(n, h // 2, 2, w // 2, 2, c).sum((2, 4))
 
 
 def max_pool_2x2(x: jax.Array) -> jax.Array:
-  """As `sum_pool_2x2`, with the maximum."""
+  """As `sum_pool_2x2`, with the maximum, written as a reshape.
+
+  On CPU its gradient is much faster than that of a windowed reduction.
+  """
   n, h, w, c = x.shape
   x = x[:, : h // 2 * 2, : w // 2 * 2]
   return x.reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))

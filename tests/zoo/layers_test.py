@@ -77,7 +77,14 @@ def test_convolution(shape, kernel, stride, padding, groups, monkeypatch):
   np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_average_pool_and_pools_of_2x2():
+def test_sum_of_2x2(monkeypatch):
+  x = jax.random.normal(jax.random.key(0), (2, 7, 9, 3))
+  found = check_same(layers.sum_pool_2x2, monkeypatch, x)
+  total = 4 * reference.average_pool(x, 2, 2)
+  np.testing.assert_allclose(found, total, rtol=1e-4, atol=1e-6)
+
+
+def test_average_pool_and_maximum_of_2x2():
   x = np.random.default_rng(0).normal(size=(2, 7, 9, 3)).astype('f')
   for size, stride in ((5, 3), (2, 2), (1, 2)):
     np.testing.assert_allclose(
@@ -89,8 +96,6 @@ def test_average_pool_and_pools_of_2x2():
   np.testing.assert_allclose(
     layers.average_pool(x, 8), short[:, None], rtol=1e-4, atol=1e-6
   )
-  total = 4 * reference.average_pool(x, 2, 2)
-  np.testing.assert_allclose(layers.sum_pool_2x2(x), total, rtol=1e-4)
   largest = reference.max_pool(x, 2, 2, ceil=False)
   np.testing.assert_array_equal(layers.max_pool_2x2(x), largest)
 
