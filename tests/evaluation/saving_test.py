@@ -357,7 +357,18 @@ def check_same(found, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('members', ['', 'published/lenet5_mnist.npz'])
+@pytest.mark.parametrize(
+  'members',
+  [
+    pytest.param(
+      '',
+      marks=pytest.mark.skipif(
+        'DEEP' not in os.environ, reason='half of the other: run with DEEP=1'
+      ),
+    ),
+    'published/lenet5_mnist.npz',
+  ],
+)
 def test_devices_and_processes_write_the_same_rows(tmp_path, members):
   """In passing as in training, and image by image as an ensemble needs."""
   expected = None
