@@ -217,8 +217,10 @@ def inception(
     method = tuple(_INTERPOLATIONS.values())[rng.integers(4)]
   else:
     method = _INTERPOLATIONS[interpolation]
-  # A patch of twice the size or more can come from a smaller image.
-  image = decode(encoded, (-(-height * size // h), -(-width * size // w)))
+  # A patch of twice the size or more can come from a smaller image. What is
+  # below it is not looked at.
+  at_least = -(-height * size // h), -(-width * size // w)
+  image = decode(encoded, at_least, rows=top + h)
   y, x = image.shape[0] / height, image.shape[1] / width
   rows = slice(round(top * y), round((top + h) * y))
   columns = slice(round(left * x), round((left + w) * x))

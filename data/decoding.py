@@ -36,8 +36,15 @@ _MARKER = re.compile(rb'\xff+([^\x00\xff])', re.DOTALL)
 _END_OF_SCAN = re.compile(rb'\xff+[^\x00\xd0-\xd7\xff]', re.DOTALL)
 _BARE = (0x01, *range(0xD0, 0xDA))  # markers without content
 _SEQUENTIAL = (0xC0, 0xC1, 0xC9)
+_HUFFMAN = (0xC0, 0xC1)  # of these, with Huffman's codes
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _EOI, _SOS, _JFIF, _EXIF, _ICC, _ADOBE = 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
 _ORIENTATION = 0x112  # a tag of EXIF
+# What libjpeg says where more is in a scan than it read: before the end of the
+# file, 0xd9, or a restart inside of the scan, 0xd0 to 0xd7.
+_LEFT_OVER = re.compile(r'extraneous bytes before marker 0xd([0-79])')
+_NEIGHBOURS = 2  # rows of which the colours below each row are made
+_UNIT = 16  # rows that are decoded at once where colours have half of them
 
 
 def is_jpeg(encoded: bytes) -> bool:
@@ -104,7 +111,10 @@ def _check_size(height, width):
 
 
 def decode(
-  encoded: bytes, at_least: tuple[int, int] = (0, 0), upright: bool = False
+  encoded: bytes,
+  at_least: tuple[int, int] = (0, 0),
+  upright: bool = False,
+  rows: int | None = None,
 ) -> np.ndarray:
   """Decodes a JPEG, or what else OpenCV reads, to RGB.
 
@@ -113,6 +123,9 @@ def decode(
     at_least: (height, width): a JPEG of twice that or more in both directions
       may come out smaller, but not smaller than that; (0, 0): full size.
     upright: whether a position in EXIF is applied.
+    rows: how many rows of the full size are needed, from the top, as they are
+      stored; None: all. Those below may be black, where they need not be
+      decoded, and damage there may pass.
 
   Returns:
     uint8 [H, W, 3]; grey, CMYK and palettes are converted.
@@ -122,6 +135,10 @@ def decode(
   """
   if not is_jpeg(encoded):
     return _decode_other(encoded, upright)
+  if rows is not None and not upright:
+    top = _decode_top(encoded, at_least, rows)
+    if top is not None:
+      return top
   turn = orientation(encoded) if upright else 1
   *_, space = jpeg_header(encoded)
   if space in ('CMYK', 'YCCK'):
@@ -159,8 +176,59 @@ def _decode_whole(encoded, space, at_least):
     return simplejpeg.decode_jpeg(encoded, **arguments, strict=False)
 
 
+def _decode_top(encoded, at_least, rows):
+  """Decodes the first rows alone, all others black.
+
+  No binding offers libjpeg-turbo's own way (docs/performance.md, Input). But
+  libjpeg reads as many rows as the header says, finds what is left of the scan
+  and complains of it at the end of the file, when the rows are in the buffer.
+
+  Returns:
+    uint8 [H, W, 3]; None where that saves nothing, or where libjpeg has
+    anything else to say: then the whole has to be decoded.
+  """
+  found = _huffman_frame(encoded)
+  if not found:
+    return None
+  at, height, width = found
+  _check_size(height, width)
+  end = rows + _NEIGHBOURS
+  # As simplejpeg decides whether half the size, rounded up, is enough.
+  scaled = any(at_least) and all(
+    min(n, m) <= -(-m // 2) for n, m in zip(at_least, (height, width))
+  )
+  if scaled or end + _UNIT > height:
+    return None
+  cut = bytearray(encoded)
+  struct.pack_into('>H', cut, at, end)
+  image = np.empty((height, width, 3), np.uint8)
+  try:
+    simplejpeg.decode_jpeg(cut, 'RGB', buffer=image)
+  except ValueError as error:
+    # Its first complaint, so there is none of these rows; nor of an early end,
+    # which it would have found before the marker 0xd9, but not before another.
+    left = _LEFT_OVER.search(str(error))
+    if left and (left[1] == '9' or encoded.endswith(b'\xff\xd9')):
+      image[end:] = 0
+      return image
+  return None
+
+
+def _huffman_frame(encoded):
+  """Returns (position of the height, height, width) of a usual JPEG, or None.
+
+  That is one with Huffman codes and one scan: not progressive, and no CMYK.
+  """
+  for marker, content, at in _segments(encoded):
+    if marker in _HUFFMAN and len(content) > 5 and content[5] in (1, 3):
+      return at + 1, *struct.unpack_from('>HH', content, 1)
+    if marker == _SOS or marker in _FRAMES:
+      break
+  return None
+
+
 def _segments(encoded):
-  """Yields markers of a JPEG and their content, as libjpeg finds them.
+  """Yields (marker, content, its position) of a JPEG, as libjpeg finds them.
 
   After the header of a scan its data, for which the marker is None. Stops
   where the file does.
@@ -168,19 +236,20 @@ def _segments(encoded):
   at = 2
   while found := _MARKER.search(encoded, at):
     marker, at = found[1][0], found.end()
-    content = b''
+    begin, content = at, b''
     if marker not in _BARE:
       length = int.from_bytes(encoded[at : at + 2], 'big')
       if length < 2 or at + length > len(encoded):
         return
-      content, at = encoded[at + 2 : at + length], at + length
-    yield marker, content
+      begin, at = at + 2, at + length
+      content = encoded[begin:at]
+    yield marker, content, begin
     if marker == _EOI:
       return
     if marker == _SOS:
       after = _END_OF_SCAN.search(encoded, at)
       end = after.start() if after else len(encoded)
-      yield None, encoded[at:end]
+      yield None, encoded[at:end], at
       at = end
 
 
@@ -192,7 +261,7 @@ def _mended(encoded, transform):
     transform: Adobe's number of how libjpeg takes unknown colours.
   """
   parts, sequential = [b'\xff\xd8'], False
-  for marker, read in _segments(encoded):
+  for marker, read, _ in _segments(encoded):
     if marker is None:
       parts.append(read)
       continue
@@ -237,7 +306,7 @@ def _decode_other(encoded, upright):
 
 def orientation(encoded: bytes) -> int:
   """Returns the position of a JPEG's EXIF, 1 to 8; 1: as it is, or unknown."""
-  for marker, content in _segments(encoded):
+  for marker, content, _ in _segments(encoded):
     if marker == _SOS:
       break
     if marker == _EXIF and content[:6] == b'Exif\0\0':

@@ -136,12 +136,29 @@ def test_inception_resizes_its_patch_with_the_drawn_method(number):
 def test_an_image_is_decoded_so_large_that_its_patch_need_not_grow(monkeypatch):
   asked, decode = [], crops.decode
   monkeypatch.setattr(
-    crops, 'decode', lambda e, size: asked.append(size) or decode(e, size)
+    crops,
+    'decode',
+    lambda e, size, rows: asked.append((size, rows)) or decode(e, size),
   )
   # Half of 60 x 80, lying: 42 x 57.
   rng = Script(0, uniforms=[[(0.5 - 0.08) / 0.92, 1.0, 0.0, 0.0]])
   crops.inception(jpeg(3), rng, 20)
-  assert asked == [(29, 29)]  # 60 x 20 / 42 and 80 x 20 / 57, rounded up
+  # 60 x 20 / 42 and 80 x 20 / 57, rounded up; at the top, so 42 rows.
+  assert asked == [((29, 29), 42)]
+
+
+def test_a_patch_is_the_same_of_the_rows_that_it_needs_and_of_the_whole(
+  monkeypatch,
+):
+  photo, decode = jpeg(0, 375, 500), crops.decode
+  ours = [
+    crops.inception(photo, np.random.default_rng(i), 224) for i in range(9)
+  ]
+  monkeypatch.setattr(crops, 'decode', lambda e, size, rows: decode(e, size))
+  for i, patch in enumerate(ours):
+    np.testing.assert_array_equal(
+      patch, crops.inception(photo, np.random.default_rng(i), 224)
+    )
 
 
 def test_inception_boxes_over_many_draws():

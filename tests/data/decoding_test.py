@@ -10,6 +10,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from conftest import ROOT
 from photographs import encode, jpeg, pixels
 from PIL import Image
@@ -140,6 +141,114 @@ def test_damaged_headers_give_pillows_pixels_or_an_error(mode, options):
       assert np.abs(ours.astype(int) - theirs).max() <= 1, (at, value)
   assert not refused
   assert taken > 300
+
+
+@pytest.mark.parametrize('sampling', ['4:4:4', '4:2:2', '4:2:0', 'grey'])
+@pytest.mark.parametrize('restarts', [0, 2])
+def test_the_first_rows_alone_are_those_of_the_whole(
+  monkeypatch, sampling, restarts
+):
+  options = {} if sampling == 'grey' else {'subsampling': sampling}
+  mode = 'L' if sampling == 'grey' else 'RGB'
+  encoded = encode(
+    pixels(3, 75, 50), 'JPEG', mode, restart_marker_rows=restarts, **options
+  )
+  whole = pillow(encoded)
+  heights = notes_heights(monkeypatch)
+  for rows in range(1, 76):
+    heights.clear()
+    got = decoding.decode(encoded, rows=rows)
+    assert heights == [min(rows + 2, 75) if rows + 2 <= 75 - 16 else 75]
+    assert got.shape == whole.shape
+    np.testing.assert_array_equal(got[:rows], whole[:rows])
+    if heights[0] < 75:
+      assert not got[heights[0] :].any()
+
+
+@pytest.mark.parametrize('sampling', ['440', '411'])
+def test_the_first_rows_are_exact_in_rare_samplings(sampling):
+  encoded = simplejpeg.encode_jpeg(pixels(3, 75, 50), colorsubsampling=sampling)
+  whole = pillow(encoded)
+  for rows in range(1, 76):
+    np.testing.assert_array_equal(
+      decoding.decode(encoded, rows=rows)[:rows], whole[:rows]
+    )
+
+
+def notes_heights(monkeypatch):
+  """Returns a list that gets the height of every JPEG that is decoded."""
+  heights, decode = [], simplejpeg.decode_jpeg
+
+  def noting(encoded, *args, **kwargs):
+    heights.append(simplejpeg.decode_jpeg_header(encoded, strict=False)[0])
+    return decode(encoded, *args, **kwargs)
+
+  monkeypatch.setattr(simplejpeg, 'decode_jpeg', noting)
+  return heights
+
+
+@pytest.mark.parametrize(
+  ('mode', 'options'), [('RGB', {'progressive': True}), ('CMYK', {})]
+)
+def test_what_has_no_first_rows_of_its_own_is_decoded_as_ever(mode, options):
+  encoded = encode(pixels(3, 75, 50), 'JPEG', mode, **options)
+  np.testing.assert_array_equal(
+    decoding.decode(encoded, rows=20), decoding.decode(encoded)
+  )
+
+
+@pytest.mark.parametrize(
+  'at_least', [(37, 25), (38, 25), (38, 26), (39, 25), (38, 0), (0, 26), (9, 9)]
+)
+def test_the_first_rows_come_in_the_size_of_the_whole(at_least):
+  encoded = encode(pixels(3, 75, 50))
+  whole = decoding.decode(encoded, at_least)
+  got = decoding.decode(encoded, at_least, rows=20)
+  assert got.shape == whole.shape
+  rows = 20 if len(whole) == 75 else len(whole)
+  np.testing.assert_array_equal(got[:rows], whole[:rows])
+
+
+@pytest.mark.parametrize('restarts', [0, 1])
+def test_of_the_first_rows_alone_an_early_end_is_an_error_damage_below_is_not(
+  restarts,
+):
+  good = encode(pixels(6, 75, 50), restart_marker_rows=restarts)
+  whole, rows = decoding.decode(good), 20
+  scan = after(good, 0xDA) + 10
+  for end in (*range(scan, len(good) - 2, 29), len(good) - 2):
+    with pytest.raises(ValueError, match=r'[Pp]remature'):
+      decoding.decode(good[:end], rows=rows)
+  noticed = passed = 0
+  for at in range(scan, len(good) - 2):
+    bad = with_byte(good, at, good[at] ^ 0x55)
+    expected, got = outcome(bad), outcome(bad, rows=rows)
+    if isinstance(got, str):
+      assert got == expected
+      noticed += 1
+    elif at > scan + 3 * (len(good) - scan) // 4:
+      passed += isinstance(expected, str)
+      np.testing.assert_array_equal(got[:rows], whole[:rows])
+    elif not isinstance(expected, str):
+      np.testing.assert_array_equal(got[:rows], expected[:rows])
+  assert noticed
+  assert passed
+
+
+def outcome(encoded, **options):
+  """Returns the image, or what the error says."""
+  try:
+    return decoding.decode(encoded, **options)
+  except ValueError as error:
+    return str(error)
+
+
+@pytest.mark.parametrize('harm', HARMLESS)
+def test_odd_headers_have_their_first_rows_too(harm):
+  odd = harm(jpeg(6))
+  np.testing.assert_array_equal(
+    decoding.decode(odd, rows=20)[:20], pillow(jpeg(6))[:20]
+  )
 
 
 def header_of(kind, height, width):
