@@ -256,7 +256,7 @@ class Profiler:
     else:
       self._say(
         f'profile     {traced}{early}: {size / 1e6:.1f} MB, tensorboard '
-        f'--logdir={self._place / FOLDER}'
+        f'--logdir={self._place}'
       )
 
   def _write(self, span: Span, source: pathlib.Path) -> int:
@@ -265,7 +265,7 @@ class Profiler:
     folder /= str(span).replace(' ', '_')
     folder.mkdir(parents=True, exist_ok=True)
     for file in folder.iterdir() if jax.process_index() == 0 else ():
-      if not file.name.startswith(_PREFIX):  # what viewers made of older ones
+      if not file.name.endswith(_SUFFIXES):  # what viewers made of older ones
         file.unlink()
     written = 0
     for suffix in _SUFFIXES:
