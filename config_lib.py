@@ -15,6 +15,7 @@ from data import crops, sources
 from errors import UserError, closest
 from recipe import augment, durations, losses, optimizers, schedules
 from recipe.durations import Duration
+from runtime import profiling
 
 # Fields of `schedule` that are durations: texts in a config, steps in `recipe`.
 _DURATIONS = ('boundaries', 'every', 'warmup')
@@ -298,6 +299,7 @@ def check(config: ConfigDict, devices: int) -> None:
     UserError: names the field, its value, and the way out.
   """
   training_length(config)
+  profiling.parse(config.profile)
   if '://' in config.data.dir:
     raise UserError(
       f'data.dir {config.data.dir}: data are read from files. Copy them to a '

@@ -24,7 +24,9 @@ from recipe import (
   optimizers,
   schedules,
 )
+from runtime import profiling
 from runtime.mesh import all_devices, batch_sharding
+from zoo import counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,17 @@ class Experiment:
   rate: schedules.Rate
   optimizer: optax.GradientTransformationExtraArgs  # of what learns
   learning: freezing.Learning
+  macs: int  # multiplications of a forward pass of an image: zoo.counts
+
+  @property
+  def training_flops(self) -> int:
+    """Operations of an image in a train step; 0: not known.
+
+    A multiplication and an addition for each weight at each position, in the
+    forward pass and for the gradients of weights and of inputs. Of some of
+    these there is none where layers are frozen.
+    """
+    return 0 if self.learning.frozen else 3 * 2 * self.macs
 
   @property
   def replicated(self) -> NamedSharding:
@@ -132,9 +145,10 @@ def create_experiment(
     rate=rate,
     optimizer=optimizers.create(optimizer.pop('name'), rate, **optimizer),
     learning=learning,
+    macs=0,
   )
   _check_input(experiment)
-  return experiment
+  return dataclasses.replace(experiment, macs=_macs(experiment))
 
 
 def _set_layers(fields, config, module, source) -> freezing.Learning:
@@ -246,6 +260,15 @@ def _init_shapes(module, image):
     raise UserError(f'model or data.image_size: {error}') from None
 
 
+def _macs(experiment) -> int:
+  """Returns the multiplications of a network, which is tried on the way."""
+  shape = sample_images(experiment).shape[1:]
+  try:
+    return counts.total(counts.rows_of(experiment.module, shape)).macs
+  except ValueError as error:
+    raise UserError(f'model or data.image_size: {error}') from None
+
+
 def check_training(experiment: Experiment) -> None:
   """Refuses images and batches that the network cannot be trained on.
 
@@ -255,6 +278,7 @@ def check_training(experiment: Experiment) -> None:
     UserError: names the fields, and the way out.
   """
   _check_steps_per_call(experiment)
+  _check_profile(experiment)
   key, image = jax.random.key(0), sample_images(experiment)
   train = experiment.config.train
   shape = (train.batch_size // train.microbatch, *image.shape[1:])
@@ -291,6 +315,23 @@ def _check_steps_per_call(experiment):
       )
 
 
+def _check_profile(experiment):
+  config = experiment.config
+  if (span := profiling.parse(config.profile)) is None:
+    return
+  moments = [
+    profiling.Moment('an evaluation (eval.every)', config.eval.every),
+    profiling.Moment(
+      'a checkpoint (checkpoint.every)', config.checkpoint.every
+    ),
+  ]
+  if config.optimizer.name == 'sdlm':
+    what = "a pass, at which optimizer.name 'sdlm' estimates the curvature"
+    moments.append(profiling.Moment(what, '1 epoch', early=True))
+  together = config.train.steps_per_call
+  profiling.check(span, experiment.steps, together, moments, experiment.due)
+
+
 def _check_input(experiment):
   size = experiment.config.data.image_size
   if size < max(experiment.train_source.image_shape[:2]):
@@ -315,4 +356,3 @@ def _check_input(experiment):
       f'{name} cannot be done to images of {raw[1:]}: they would have '
       f'{seen.shape[-1]} channels'
     )
-  _init_shapes(experiment.module, image)

@@ -271,6 +271,11 @@ def evaluate_only(config: ConfigDict, workdir: str) -> dict[str, Any]:
     What `evaluation.exact.evaluate` returns, for the last of the protocols.
   """
   _check(config)
+  if config.profile:
+    raise UserError(
+      f"profile '{config.profile}' is of steps of training: leave it out with "
+      '--mode=eval'
+    )
   runs.check(config)
   if config.eval.save:
     confusion.check()

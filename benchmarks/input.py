@@ -211,11 +211,11 @@ def step_and_wait(
 
   Returns:
     'time/images_per_second' and 'time/data_wait_fraction', of
-    `runtime.run_log.Clock`.
+    `runtime.clock.Clock`.
   """
   import experiment as experiment_lib  # noqa: PLC0415
   import input_pipeline  # noqa: PLC0415
-  from runtime import run_log  # noqa: PLC0415
+  from runtime.clock import Clock  # noqa: PLC0415
   from training.state import create_state  # noqa: PLC0415
   from training.train_step import make_train_step  # noqa: PLC0415
 
@@ -235,7 +235,7 @@ def step_and_wait(
     sharding=experiment.batch_sharding,
     threads=config.data.threads,
   )
-  clock = run_log.Clock(batch_size)
+  clock = Clock(batch_size)
   losses: list[Any] = []
   for number, batch in enumerate(clock.waiting(batches)):
     if number == FULL:

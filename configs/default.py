@@ -18,6 +18,9 @@ def get_config() -> ConfigDict:
     # At the end of training, a page about it: WORKDIR/report/index.html;
     # tools.report. Needs matplotlib.
     'report': False,
+    # A trace for TensorBoard and Perfetto, in WORKDIR/profile, of process 0:
+    # 'steps 20 to 30', 'steps 20 to 30 of all processes'; docs/running.md.
+    'profile': '',
     'init_required': '',  # what init_from has to be, where a recipe needs one
     'data': {
       'name': '',  # imagenet2012, folder, cifar10, mnist ...: data/sources.py

@@ -35,6 +35,7 @@ def read(path: str) -> ConfigDict:
       for field, inner in value.items():
         if inner is not None:  # a length that is not the one that is set
           config[name][field] = _as_config(inner)
+  config.profile = ''  # of steps of one start, which are over
   config.lock()
   return config
 

@@ -5,12 +5,11 @@ Everything but 'time/...' is a function of the config and the step, so a run
 that was killed and continued has the same lines as one that was not.
 """
 
-import contextlib
 import json
 import pathlib
+import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tqdm
@@ -19,76 +18,10 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
 from runtime import console, storage
+from runtime.clock import Clock
 
 _QUIET_SECONDS = 10.0  # between progress lines where no terminal shows them
-
-
-class Clock:
-  """Images a second, and the share of the time that waits for data.
-
-  It runs from `start()`; evaluation and saving happen while it is `paused()`.
-  """
-
-  def __init__(self, batch_size: int):
-    self._batch_size = batch_size
-    self.start()
-
-  def start(self) -> None:
-    """Starts from zero."""
-    self._steps = 0
-    self._waited = self._seconds = 0.0
-    self._since = time.monotonic()
-    self._lap = (0, 0.0, 0.0)
-
-  def step_done(self) -> None:
-    """Counts a step."""
-    self._steps += 1
-
-  def waiting(self, batches: Iterable) -> Iterator:
-    """Yields the batches and measures how long each `next` takes."""
-    iterator = iter(batches)
-    while True:
-      asked = time.monotonic()
-      batch = next(iterator, None)
-      if batch is None:
-        return
-      self._waited += time.monotonic() - asked
-      yield batch
-
-  @contextlib.contextmanager
-  def paused(self):
-    """Does not count the time inside."""
-    self._seconds += time.monotonic() - self._since
-    yield
-    self._since = time.monotonic()
-
-  def lap(self) -> dict[str, float]:
-    """Returns rate and waiting since the last lap, named for metrics.jsonl."""
-    now = (self._steps, self._elapsed(), self._waited)
-    steps, seconds, waited = (a - b for a, b in zip(now, self._lap))
-    self._lap = now
-    return {
-      'time/images_per_second': round(steps * self._batch_size / seconds, 1),
-      'time/data_wait_fraction': round(waited / seconds, 4),
-    }
-
-  def summary(self) -> str:
-    """Returns the totals in words."""
-    return (
-      f'{self._elapsed():.1f} s, {self.rate():,.0f} images/s, '
-      f'{self.waited_text()}'
-    )
-
-  def rate(self) -> float:
-    """Returns images a second since `start`."""
-    return max(self._steps, 1) * self._batch_size / self._elapsed()
-
-  def waited_text(self) -> str:
-    """Returns the share of waiting in words."""
-    return f'{self._waited / self._elapsed():.0%} waiting for data'
-
-  def _elapsed(self):
-    return max(self._seconds + time.monotonic() - self._since, 1e-9)
+_WIDE = 120  # columns of a terminal on which a progress line says all
 
 
 FIRST_LOSS = 'train/first_loss'  # of the first step, in its line
@@ -224,17 +157,23 @@ class _Progress:
   def show(self, step, loss, clock):
     if self._bar is not None:
       self._bar.n = step
-      text = f'{clock.rate():,.0f} images/s, loss {loss:.4f}'
-      self._bar.set_postfix_str(text, refresh=False)
+      text = clock.rate_text()
+      if shutil.get_terminal_size().columns >= _WIDE:
+        text = ', '.join([text, *clock.load_texts()])
+      self._bar.set_postfix_str(f'{text}, loss {loss:.4f}', refresh=False)
       self._bar.update(0)
     elif time.monotonic() - self._printed > _QUIET_SECONDS:
       self._printed = time.monotonic()
       left = (self._total - step) * self._batch_size / clock.rate()
-      self.print(
-        f'step {step}/{self._total}, {clock.rate():,.0f} images/s, ETA '
-        f'{tqdm.tqdm.format_interval(left)}, loss {loss:.4f}, '
-        f'{clock.waited_text()}'
-      )
+      eta = tqdm.tqdm.format_interval(left)
+      texts = [
+        f'step {step}/{self._total}',
+        clock.rate_text(),
+        f'ETA {eta}',
+        f'loss {loss:.4f}',
+        *clock.load_texts(),
+      ]
+      self.print(', '.join(texts))
 
   def print(self, text):
     if self._bar is not None:

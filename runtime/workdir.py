@@ -10,6 +10,7 @@ It holds
     in_use.json      see runtime/claim.py
     checkpoints/, damaged_checkpoints/        see runtime/checkpoints.py
     results/*.json   of --mode=eval, see evaluation/runs.py
+    profile/         see runtime/profiling.py
 """
 
 import datetime

@@ -3,14 +3,13 @@
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 from flax import traverse_util
 
 from zoo import layers, lenet5
+from zoo.counts import calls_of
 from zoo.layers import Layer
 
 Shape = tuple[int, ...]  # of one image: (h, w, channels)
@@ -54,54 +53,6 @@ class Box(NamedTuple):
       for before, after in zip(self.takes[:2], self.shape[:2])
     )
     return 'S' if whole else 'V'
-
-
-class Call(NamedTuple):
-  """Of a module; shapes are those of one image, of the first array."""
-
-  module: nn.Module
-  takes: tuple[int, ...]
-  gives: tuple[int, ...]
-
-
-def calls_of(
-  network: nn.Module, image_shape: Shape
-) -> tuple[list[Call], dict[str, Any]]:
-  """Returns the calls of modules, and the shapes of the parameters.
-
-  In the order in which they end. Nothing is computed.
-
-  Args:
-    network: is called as `network(images)`.
-    image_shape: of one image.
-
-  Raises:
-    ValueError: from the network, of an image that it cannot take.
-  """
-  calls: list[Call] = []
-  running: set[tuple[str, ...]] = set()
-
-  def watch(function, args, kwargs, context):
-    path = context.module.path
-    # A call inside that of the same module: of its superclass, or of what
-    # nn.remat wraps.
-    if context.method_name != '__call__' or path in running:
-      return function(*args, **kwargs)
-    running.add(path)
-    out = function(*args, **kwargs)
-    running.remove(path)
-    calls.append(Call(context.module, _first(args), _first(out)))
-    return out
-
-  image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-  with nn.intercept_methods(watch):
-    variables = jax.eval_shape(network.init, jax.random.key(0), image)
-  return calls, nn.unbox(variables.get('params', {}))
-
-
-def _first(values) -> tuple[int, ...]:
-  leaves = [leaf for leaf in jax.tree.leaves(values) if hasattr(leaf, 'shape')]
-  return leaves[0].shape[1:] if leaves else ()
 
 
 def trace(

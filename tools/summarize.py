@@ -17,37 +17,14 @@ Of a network that is not in the zoo, in Python:
     print(summarize.as_text(summarize.rows_of(module, (224, 224, 3))))
 """
 
-import collections
 import json
-import math
-from typing import Any, NamedTuple
-
-import flax.linen as nn
-from flax import traverse_util
+from typing import Any
 
 import zoo
 from runtime import mesh
-from seeing import layer_boxes
 from tools import ilsvrc_chart, usage
-from zoo import layers
+from zoo.counts import Row, rows_of, total
 from zoo.googlenet import TABLE_1
-
-
-class Row(NamedTuple):
-  """A layer; sizes are those of one image."""
-
-  name: str
-  output: tuple[int, ...]
-  weights: int
-  biases: int
-  norm: int  # scale and offset of normalisation, and what else is learned
-  macs: int  # each weight once at every position of the output
-  activations: int
-
-  @property
-  def parameters(self) -> int:
-    """Weights, biases, and what normalisation learns."""
-    return self.weights + self.biases + self.norm
 
 
 def rows(
@@ -73,84 +50,6 @@ def rows(
   height, width = size or (height, width)
   network = zoo.create(name, num_classes=num_classes, **overrides)
   return rows_of(network, (height, width, channels))
-
-
-def rows_of(network: nn.Module, image_shape: tuple[int, ...]) -> list[Row]:
-  """Returns the layers of any Linen module that takes images alone.
-
-  A row is a `zoo.layers.Layer` with all that is in it, or another module that
-  has parameters of its own, such as `nn.Conv`. Parameters that are used twice
-  count once; those that no call of their module uses have a row at the end.
-
-  Args:
-    network: is called as `network(images)`.
-    image_shape: of one image.
-
-  Raises:
-    ValueError: from the network, of an image that it cannot take.
-  """
-  calls, params = layer_boxes.calls_of(network, image_shape)
-  whole = {c.module.path for c in calls if isinstance(c.module, layers.Layer)}
-  owned = _owned(params, whole)
-  size = math.prod(image_shape)
-  return [
-    Row('input', tuple(image_shape), 0, 0, 0, 0, size),
-    *_rows_of_calls(calls, whole, owned),
-  ]
-
-
-def _owned(params, whole):
-  """Returns sizes of parameters by name, by the path of a row's module.
-
-  Normalisation inside of a Layer, of which `whole` has the paths, is a
-  parameter of the Layer.
-  """
-  direct: dict[tuple[str, ...], dict[str, int]] = collections.defaultdict(dict)
-  for (*path, name), leaf in traverse_util.flatten_dict(params).items():
-    direct[tuple(path)][name] = leaf.size
-  owned: dict[tuple[str, ...], dict[str, int]] = collections.defaultdict(dict)
-  for path, sizes in direct.items():
-    around = [path[:n] for n in range(len(path)) if path[:n] in whole]
-    if around and path not in whole and 'kernel' not in sizes:
-      inner = '/'.join(path[len(around[-1]) :])
-      owned[around[-1]][inner] = sum(sizes.values())
-    else:
-      owned[path].update(sizes)
-  return owned
-
-
-def _rows_of_calls(calls, whole, owned):
-  counted = set()
-  for module, _, out in calls:
-    path = module.path
-    if path not in whole and path not in owned:
-      continue
-    name = '/'.join(path) or type(module).__name__
-    fixed = getattr(module, 'fixed_weights', 0)
-    row = _row(name, out, owned.get(path, {}), fixed)
-    yield row._replace(weights=0, biases=0, norm=0) if path in counted else row
-    counted.add(path)
-  for path, sizes in owned.items():
-    if path not in counted:
-      yield _row('/'.join(path), (), sizes)._replace(macs=0, activations=0)
-
-
-def _row(name, out, sizes, fixed_weights=0):
-  weights = sizes.get('kernel', 0)
-  normalises = 'scale' in sizes and not weights  # in place
-  biases = 0 if normalises else sizes.get('bias', 0)
-  return Row(
-    name, out, weights, biases, sum(sizes.values()) - weights - biases,
-    # A weight is used once at every position, shared or not.
-    macs=(weights or fixed_weights) * math.prod(out[:-1]),
-    activations=0 if normalises else math.prod(out),
-  )  # fmt: skip
-
-
-def total(table: list[Row]) -> Row:
-  """Returns the sums of the columns."""
-  sums = [sum(column) for column in zip(*(row[2:] for row in table))]
-  return Row('total', (), *sums)
 
 
 def as_text(table: list[Row]) -> str:

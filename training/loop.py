@@ -13,10 +13,11 @@ from data.photos import Cropped
 from errors import UserError
 from evaluation import exact, runs
 from experiment import Experiment
-from runtime import checkpoints
+from runtime import checkpoints, profiling
+from runtime.clock import Clock
 from runtime.preemption import PreemptedError, Preemption
 from runtime.progress import Progress
-from runtime.run_log import FIRST_LOSS, Clock, RunLog
+from runtime.run_log import FIRST_LOSS, RunLog
 from training import curvature
 from training.divergence import Watch
 from training.state import TrainState
@@ -52,7 +53,12 @@ class Loop:
     self.store, self.log, self.started = store, log, started
     self.config = experiment.config
     self.eval_step = runs.make_step(experiment)
-    self.clock = Clock(self.config.train.batch_size)
+    self.clock = Clock(
+      self.config.train.batch_size,
+      list(experiment.batch_sharding.mesh.devices.flat),
+      experiment.training_flops,
+      self.config.model.dtype,
+    )
     classes = experiment.eval_source.num_classes
     self.watch = Watch(classes, log.first_loss)
     self.read = 0  # the step whose metrics were read last
@@ -64,6 +70,14 @@ class Loop:
     self.preemption = preemption
     first = step = self.read = int(state.step)
     self.tally = Tally(self.store.sums(step) if step else {})
+    self.profiler = profiling.Profiler(
+      profiling.parse(self.config.profile),
+      self.place,
+      step,
+      self.config.train.steps_per_call,
+      self.clock,
+      self.log.say,
+    )
     last = self.experiment.steps
     try:
       if step and self._evaluation_due(step) and not self.store.evaluated(step):
@@ -71,9 +85,10 @@ class Loop:
         state = self._evaluate_and_save(state, step)
       if step < last:
         state, step = self._train(state, step, last)
-    finally:  # those since the last line, whatever ends the run
+    finally:  # whatever ends the run
+      self.profiler.close()
       if replaced := self._replaced():
-        self.log.write(self.read, replaced)
+        self.log.write(self.read, replaced)  # those since the last line
     self.store.wait()
     self._report(first, step)
     return self.log.last_eval or {}, state.variables
@@ -99,7 +114,7 @@ class Loop:
     )
     unread = None
     self.clock.start()
-    for batch in self.clock.waiting(batches):
+    for batch in self.profiler.steps(self.clock.waiting(batches)):
       if refresh and (step == 0 or self.experiment.due('1 epoch', step)):
         state = self._refreshed(refresh, state, step)
       state, metrics = train_step(state, batch)
@@ -108,6 +123,7 @@ class Loop:
       if unread:
         self._read(*unread)
       unread = step, metrics
+      self.profiler.done(step, metrics)
       stop = self.preemption.agreed()
       if stop or self._evaluation_due(step) or self._save_due(step):
         self._read(*unread)

@@ -263,6 +263,7 @@ def times(run: Run) -> Markup:
     ('rate', f'{found.images_per_second:,.0f} images/s'),
     ('waiting for data', f'{found.waiting:.1%} of the time'),
     ('to the first step', startup or 'not recorded'),
+    *_load(found),
     ('on', hardware(record.last_start(run)) or 'not recorded'),
   ]
   bad = sum(record.series(run, 'time/replaced_photographs')[1])
@@ -287,6 +288,14 @@ def times(run: Run) -> Markup:
       element('div', *filter(None, panels), class_='grid two'),
     ]
   )
+
+
+def _load(found):
+  """Returns rows on what the devices were used for, as far as it is known."""
+  if found.mfu is not None:
+    yield 'model FLOP utilisation', f'{found.mfu:.1%} of their published rate'
+  if found.memory is not None:
+    yield 'memory of a device', f'{found.memory:.1f} GB at most'
 
 
 def duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ from runtime import workdir as workdir_lib
 
 ERROR, COUNT = 'eval/top1_error', 'eval/count'
 RATE, WAIT = 'time/images_per_second', 'time/data_wait_fraction'
+MFU, MEMORY = 'time/mfu', 'time/peak_device_memory_gb'
 _MEAN = 'train/mean_'
 
 
@@ -147,6 +148,8 @@ class Timing(NamedTuple):
   images_per_second: float
   waiting: float  # share of the seconds that waited for data
   startup: Sequence[float]  # seconds to the first step, of each start
+  mfu: float | None  # share of the devices' rate; None where it is not known
+  memory: float | None  # of a device at its highest, gigabytes; or None
 
 
 def timing(run: Run) -> Timing | None:
@@ -155,7 +158,7 @@ def timing(run: Run) -> Timing | None:
   A lap's images are those since the line before: a start that was stopped
   between two lines has fewer, which is not on record.
   """
-  seconds = waited = images = 0.0
+  seconds = waited = images = used = 0.0
   before = 0
   for line in run.lines:
     rate = line.get(RATE)
@@ -166,10 +169,19 @@ def timing(run: Run) -> Timing | None:
     images += done
     seconds += done / rate
     waited += done / rate * line.get(WAIT, 0.0)
+    used += done / rate * line.get(MFU, 0.0)
   if not seconds:
     return None
   _, startup = series(run, 'time/startup_seconds')
-  return Timing(seconds, images / seconds, waited / seconds, startup)
+  _, memory = series(run, MEMORY)
+  return Timing(
+    seconds,
+    images / seconds,
+    waited / seconds,
+    startup,
+    used / seconds or None,
+    max(memory, default=None),
+  )
 
 
 def typed_config(run: Run) -> tuple[str, dict[str, Any]]:

@@ -67,6 +67,13 @@ def test_a_run_is_looked_at_and_not_what_it_started_from(tmp_path):
   assert looked_at.to_dict() == config.to_dict()
 
 
+def test_a_profile_is_of_the_start_that_was_asked_for_it(tmp_path):
+  config = catalogue.load('configs/lenet5.py').get_config()
+  config.profile = 'steps 20 to 30'
+  workdir.record_start(tmp_path, config, 0)
+  assert recorded.read(str(tmp_path / 'config.json')).profile == ''
+
+
 def test_what_is_not_there_yet_is_the_default(tmp_path):
   config = catalogue.load('configs/lenet5.py').get_config()
   old = workdir.as_json(config)

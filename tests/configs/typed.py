@@ -6,7 +6,7 @@ In brackets a section of the paper. 'ours': the paper and its code are silent.
 # configs/default.py: what holds where a paper's table says nothing else.
 DEFAULTS = {
   'seed': 0, 'init_from': '', 'init_layers': (), 'init_head': 'same',
-  'init_required': '', 'report': False,
+  'init_required': '', 'report': False, 'profile': '',
   'data.name': '', 'data.dir': '', 'data.options': {},
   'data.geometry.name': 'none', 'data.eval_geometry.name': 'none',
   'data.on_error': 'stop', 'data.max_errors': 100, 'data.threads': -1,

@@ -107,6 +107,14 @@ def test_times_are_those_of_the_laps():
   assert found.seconds == pytest.approx(80 / 100 + 80 / 50)
   assert found.images_per_second == pytest.approx(160 / 2.4)
   assert found.waiting == pytest.approx((0.5 * 0.8 + 0.1 * 1.6) / 2.4)
+  assert (found.mfu, found.memory) == (None, None)
+  assert 'memory' not in str(outcome.times(run))
+  for line, mfu, memory in zip(lines, (0.3, 0.6, 0.9), (2.0, 3.04, 3.0)):
+    line |= {record.MFU: mfu, record.MEMORY: memory}
+  assert record.timing(run).mfu == pytest.approx((0.3 * 0.8 + 0.6 * 1.6) / 2.4)
+  said = str(outcome.times(run))
+  assert '50.0% of their published rate' in said
+  assert '3.0 GB at most' in said
 
 
 def test_fields_other_than_the_files_are_marked():
