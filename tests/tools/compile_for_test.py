@@ -63,6 +63,15 @@ def test_a_report_has_traffic_by_kind_and_the_largest_operations():
   )
 
 
+def test_a_report_says_what_the_compiler_makes_of_loops():
+  report = _report(128e6)
+  assert 'loop' not in compile_for.describe(report, 'v5e:4x4')
+  report.operations[0] = report.operations[0]._replace(turns=3)
+  lines = compile_for.describe(report, 'v5e:4x4').splitlines()
+  once = [line.split()[0] for line in lines if 'body of a loop once' in line]
+  assert once == ['counted', 'arithmetic']
+
+
 def test_no_such_topology_is_refused():
   with pytest.raises(UserError, match='TPU compiler'):
     compile_for.compile_step(lenet5.get_config(''), 'v9:1x1', 8)
