@@ -8,9 +8,9 @@ ConcatBitcast, which says that parts already lie side by side, moves nothing.
 
 The sum of 'counted' is the compiler's own to 0.1 %, since it is counted in the
 same way, copies as it does: a copy-start as four times its bytes, a slice-start
-as two. It stays behind, by 4 % in GoogLeNet, where slices of an operand are
-read deep in a fusion: the compiler has the whole operand. Of a loop it has the
-body once; here it counts in every turn.
+as two. It stays behind, by 4 % in GoogLeNet, where fusions read slices of their
+operands; there the compiler's total is not the sum of its own counts by operand
+either. Of a loop it has the body once; here it counts in every turn.
 """
 
 import re
