@@ -8,13 +8,20 @@ r"""Compiles a config's train step for TPU chips that are not there.
 It is the very step that `main.py` runs, through the TPU compiler, on noise of
 the network's own image size. Reported a chip: memory, traffic, arithmetic, the
 time that the published peak rates allow (no measurement), and what chips
-exchange. Topologies: v5e:4x4, v5e:16x16, v5p:2x2x2, v6e:4x4, ...
+exchange; then the traffic by kind of operation, and with --largest=10 what
+moves most. Topologies: v5e:4x4, v5e:16x16, v5p:2x2x2, v6e:4x4, ...
+
+Two counts of traffic. HBM: what is read from and written to the chip's main
+memory; the time is reckoned from it. Counted: the compiler's own 'bytes
+accessed', with what lies in VMEM, on the chip, and with copies several times:
+copy-start as four times its bytes, slice-start as two. The table is read from
+the program's text; its sum of the counted is the compiler's, or up to 4 % less
+where slices are read, and in loops more: the compiler counts a body once, the
+table as often as it runs.
 """
 
 import dataclasses
-import math
 import os
-import re
 import time
 from typing import NamedTuple
 
@@ -33,7 +40,7 @@ from ml_collections import ConfigDict
 
 from errors import UserError, one_line
 from experiment import create_experiment
-from tools import command, steps
+from tools import command, hlo_traffic, steps
 from training.state import abstract_state
 from training.train_step import make_train_step
 
@@ -41,6 +48,10 @@ _TOPOLOGY = flags.DEFINE_string('topology', 'v5e:4x4', 'CHIP:SHAPE of the pod')
 _BATCH = flags.DEFINE_integer(
   'batch_per_chip', 0, "images; 0: the config's batch"
 )
+_LARGEST = flags.DEFINE_integer(
+  'largest', 0, 'operations to list, those that move most', lower_bound=0
+)
+_WIDTH = max(map(len, hlo_traffic.KINDS))
 
 
 class Chip(NamedTuple):
@@ -56,11 +67,6 @@ CHIPS = {
   'v5p': Chip(95e9, 2765e9, 459e12),
   'v6e': Chip(32e9, 1640e9, 918e12),
 }
-_BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 'f32': 4, 's32': 4}
-_COLLECTIVE = re.compile(
-  r'= (.*?) (all-reduce|all-gather|reduce-scatter|all-to-all|'
-  r'collective-permute)(?:-start)?\('
-)
 
 
 @dataclasses.dataclass
@@ -71,9 +77,14 @@ class Report:
   images: int
   seconds: float
   memory: int
-  traffic: float
+  counted: float  # bytes: the compiler's 'bytes accessed'
   flops: float
-  collectives: list[tuple[str, int]]  # kind and bytes of the result
+  operations: list[hlo_traffic.Op]
+
+  @property
+  def hbm(self) -> float:
+    """Bytes read from and written to HBM."""
+    return sum(op.hbm for op in self.operations)
 
 
 def compile_step(config: ConfigDict, topology: str, batch: int) -> Report:
@@ -139,21 +150,26 @@ def report(step, arguments: tuple, devices: int, images: int) -> Report:
     images=images // devices,
     seconds=seconds,
     memory=steps.memory_of(compiled),
-    traffic=cost['bytes accessed'],
+    counted=cost['bytes accessed'],
     flops=cost['flops'],
-    collectives=collectives(compiled.as_text()),
+    operations=hlo_traffic.operations(compiled.as_text()),
   )
 
 
-def collectives(text: str) -> list[tuple[str, int]]:
-  """Returns kind and bytes of each collective in a program's text (HLO)."""
-  found = []
-  for shapes, kind in _COLLECTIVE.findall(text):
-    sizes = [
-      math.prod(int(n) for n in dims.split(',') if n) * _BYTES.get(dtype, 4)
-      for dtype, dims in re.findall(r'(\w+)\[([\d,]*)\]', shapes)
-    ]
-    found.append((kind, sum(sizes)))
+def collectives(
+  operations: list[hlo_traffic.Op],
+) -> dict[str, tuple[int, int]]:
+  """Returns how many collectives a step makes, and the bytes of their results.
+
+  Of each kind that there is; one in a loop counts in every turn.
+  """
+  found: dict[str, tuple[int, int]] = {}
+  for op in operations:
+    kind = op.op.removesuffix('-start')
+    if kind in hlo_traffic.COLLECTIVES:
+      number, size = found.get(kind, (0, 0))
+      size += op.turns * sum(shape.bytes for shape in op.shapes)
+      found[kind] = number + op.turns, size
   return found
 
 
@@ -162,47 +178,90 @@ def _short(number):
   return f'{number:,.0f}' if number >= 100 else f'{number:.3g}'
 
 
-def describe(report: Report, topology: str) -> str:
-  """Returns the report as lines."""
+def describe(report: Report, topology: str, largest: int = 0) -> str:
+  """Returns the report as lines, with the `largest` operations if asked for."""
   kind = topology.partition(':')[0]
+  # The compiler's own numbers do not know how often a loop turns.
+  loops = any(op.turns > 1 for op in report.operations)
+  once = ', the body of a loop once' if loops else ''
   lines = [
     f'{topology}: {report.chips} chips, {report.images} images a chip, '
     f'traced and compiled in {report.seconds:.0f} s',
-    f'traffic     {_short(report.traffic / 1e9)} GB a chip, '
-    f'{_short(report.traffic / report.images / 1e6)} MB an image',
+    f'HBM         {_short(report.hbm / 1e9)} GB a chip, '
+    f'{_short(report.hbm / report.images / 1e6)} MB an image',
+    f'counted     {_short(report.counted / 1e9)} GB a chip, '
+    f'{_short(report.counted / report.images / 1e6)} MB an image by the '
+    "compiler's 'bytes accessed': VMEM too, copies several times" + once,
     f'arithmetic  {_short(report.flops / 1e12)} TFLOP a chip, '
-    f'{_short(report.flops / report.images / 1e9)} GFLOP an image',
+    f'{_short(report.flops / report.images / 1e9)} GFLOP an image{once}',
   ]
   if kind in CHIPS:
     chip = CHIPS[kind]
     moving, computing = (
-      1e3 * report.traffic / chip.bandwidth,
+      1e3 * report.hbm / chip.bandwidth,
       1e3 * report.flops / chip.flops,
     )
     slower = max(moving, computing)
     lines += [
-      f'at best     {_short(slower)} ms a step ({_short(moving)} for the '
-      f'traffic, {_short(computing)} for the arithmetic), '
+      f'at best     {_short(slower)} ms a step ({_short(moving)} for '
+      f'HBM, {_short(computing)} for the arithmetic), '
       f'{1e3 * report.images / slower:,.0f} images/s a chip',
       f'memory      {_short(report.memory / 1e9)} of {chip.memory / 1e9:.0f} GB'
       + ('' if report.memory < chip.memory else ': DOES NOT FIT'),
     ]
   else:
     lines.append(f'memory      {_short(report.memory / 1e9)} GB')
-  kinds = sorted({kind for kind, _ in report.collectives})
-  for name in kinds:
-    sizes = [size for kind, size in report.collectives if kind == name]
+  exchanged = sorted(collectives(report.operations).items())
+  for name, (number, size) in exchanged:
+    lines.append(f'{name:11} {number}, {_short(size / 1e6)} MB a step')
+  if not exchanged:
+    lines.append('no collectives')
+  lines += ['', *_by_kind(report)]
+  if largest:
+    lines += ['', *_largest(report, largest)]
+  return '\n'.join(lines)
+
+
+def _by_kind(report):
+  """A table: MB an image, and operations of the program, of each kind."""
+  lines = [
+    f'{"MB an image":{_WIDTH}} {"HBM":>8} {"counted":>8} {"operations":>11}'
+  ]
+  for kind in (*hlo_traffic.KINDS, 'all'):
+    ops = [op for op in report.operations if kind in (op.kind, 'all')]
+    if ops:
+      counted = sum(op.counted for op in ops)
+      hbm = sum(op.hbm for op in ops)
+      lines.append(
+        f'{kind:{_WIDTH}} {_megabytes(report, hbm, counted)} {len(ops):11,}'
+      )
+  return lines
+
+
+def _largest(report, number):
+  """The operations that move most from and to HBM."""
+  lines = [f'{"HBM":>8} {"counted":>8}  {"kind":{_WIDTH}} layer: results']
+  ops = sorted(report.operations, key=lambda op: op.hbm, reverse=True)
+  for op in ops[:number]:
+    shapes = ' '.join(map(str, op.shapes))
+    turns = f' in {op.turns} turns' if op.turns > 1 else ''
     lines.append(
-      f'{name:11} {len(sizes)}, {_short(sum(sizes) / 1e6)} MB a step'
+      f'{_megabytes(report, op.hbm, op.counted)}  {op.kind:{_WIDTH}} '
+      f'{op.layer or op.op}: {shapes}{turns}'
     )
-  return '\n'.join(lines if kinds else [*lines, 'no collectives'])
+  return lines
+
+
+def _megabytes(report, hbm, counted):
+  megabyte = 1e6 * report.images
+  return f'{hbm / megabyte:8.2f} {counted / megabyte:8.2f}'
 
 
 def main(config: ConfigDict, _: list[str]) -> None:
   """See the module's docstring."""
   report = compile_step(config, _TOPOLOGY.value, _BATCH.value)
-  print(describe(report, _TOPOLOGY.value))
+  print(describe(report, _TOPOLOGY.value, _LARGEST.value))
 
 
 if __name__ == '__main__':
-  command.run(main, [_TOPOLOGY, _BATCH])
+  command.run(main, [_TOPOLOGY, _BATCH, _LARGEST])
