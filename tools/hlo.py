@@ -91,9 +91,10 @@ def turns(computations: dict[str, Computation], loop: Instruction) -> int:
   if found := _TRIPS.search(loop.rest):
     return int(found.group(1))
   found = _CONDITION.search(loop.rest)
-  for made in computations[found.group(1)].values() if found else ():
+  condition = computations[found.group(1)] if found else {}
+  for made in condition.values():
     if made.op == 'compare' and 'direction=LT' in made.rest:
-      end = computations[found.group(1)].get(made.operands[1])
+      end = condition.get(made.operands[1])
       if end and end.op == 'constant':
         return int(end.operands[0])
   return 1
@@ -134,11 +135,11 @@ def shapes_of(text: str) -> tuple[Shape, ...]:
 def _shape(dtype, dims, order, layout):
   sizes = tuple(int(n) for n in dims.split(',') if n)
   stored = list(sizes)
-  tile = re.search(r'T\(([\d,]+)\)', layout)
-  if tile and order:
-    tile = [int(n) for n in tile.group(1).split(',')]
+  tiled = re.search(r'T\(([\d,]+)\)', layout)
+  if tiled and order:
+    tile = [int(n) for n in tiled.group(1).split(',')]
     for side, axis in zip(reversed(tile), order.split(',')):
       stored[int(axis)] += -stored[int(axis)] % side
-  bits = re.search(r'\d+', dtype)  # bf16, u8, f8e4m3fn
-  bits = 8 if dtype == 'pred' else int(bits.group()) if bits else 0
+  number = re.search(r'\d+', dtype)  # bf16, u8, f8e4m3fn
+  bits = 8 if dtype == 'pred' else int(number.group()) if number else 0
   return Shape(dtype, sizes, math.prod(stored) * bits // 8, 'S(' not in layout)
