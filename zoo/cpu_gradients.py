@@ -28,10 +28,13 @@ def conv2d(
   """Convolves [N, H, W, I] with [h, w, I, O]; XLA's forward pass."""
   if _worth(x, kernel, stride, padding):
     return _with_gradients(x, kernel, stride, padding)
-  return _conv2d(x, kernel, stride, padding)
+  return conv2d_of_xla(x, kernel, stride, padding)
 
 
-def _conv2d(x, kernel, stride, padding):
+def conv2d_of_xla(
+  x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
+) -> jax.Array:
+  """Convolves [N, H, W, I] with [h, w, I, O]; XLA's gradients too."""
   return lax.conv_general_dilated(
     x,
     kernel,
@@ -45,17 +48,19 @@ def _worth(x, kernel, stride, padding):
   # A loop over images would gather those of several devices.
   if jax.device_count() > 1:
     return False
-  out = jax.eval_shape(lambda x, k: _conv2d(x, k, stride, padding), x, kernel)
+  out = jax.eval_shape(
+    lambda x, k: conv2d_of_xla(x, k, stride, padding), x, kernel
+  )
   return math.prod(out.shape[:3]) * math.prod(kernel.shape) >= _WORTH
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _with_gradients(x, kernel, stride, padding):
-  return _conv2d(x, kernel, stride, padding)
+  return conv2d_of_xla(x, kernel, stride, padding)
 
 
 def _forward(x, kernel, stride, padding):
-  return _conv2d(x, kernel, stride, padding), (x, kernel)
+  return conv2d_of_xla(x, kernel, stride, padding), (x, kernel)
 
 
 def _backward(stride, padding, saved, gradient):
@@ -63,7 +68,9 @@ def _backward(stride, padding, saved, gradient):
   if stride > 1:
     of_x = input_gradient(gradient, kernel, stride, padding, x.shape)
   else:
-    of_x = jax.vjp(lambda x: _conv2d(x, kernel, 1, padding), x)[1](gradient)[0]
+    of_x = jax.vjp(lambda x: conv2d_of_xla(x, kernel, 1, padding), x)[1](
+      gradient
+    )[0]
   return of_x, kernel_gradient(x, gradient, kernel.shape, stride, padding)
 
 
@@ -160,7 +167,7 @@ def input_gradient(
     kernel, ((0, missing[0]), (0, missing[1]), (0, 0), (0, 0))
   ).reshape(down, stride, across, stride, ins, outs)
   kernel = kernel[::-1, :, ::-1].transpose(0, 2, 5, 1, 3, 4)
-  y = _conv2d(
+  y = conv2d_of_xla(
     gradient,
     kernel.reshape(down, across, outs, -1),
     1,

@@ -62,7 +62,7 @@ def test_gradients_are_those_of_xla(case):
 def test_sums_of_bfloat16_are_float32(case):
   x, kernel, gradient, _ = draw(*case, jnp.bfloat16)
   exact = jax.vjp(
-    lambda x, k: cpu_gradients._conv2d(x, k, *case[2:]),
+    lambda x, k: cpu_gradients.conv2d_of_xla(x, k, *case[2:]),
     x.astype('f'),
     kernel.astype('f'),
   )[1](gradient.astype('f'))
