@@ -22,12 +22,23 @@ _WORTH = 2e8
 _PIXELS = 3200
 
 
+def pay(pixels: int, kernel: tuple[int, ...]) -> bool:
+  """Whether these gradients are faster for so many pixels of the output.
+
+  Args:
+    pixels: of all images together.
+    kernel: its shape.
+  """
+  # A loop over images would gather those of several devices.
+  one = jax.device_count() == 1
+  return one and pixels * math.prod(kernel) >= _WORTH
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def conv2d(
   x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
 ) -> jax.Array:
-  """Convolves [N, H, W, I] with [h, w, I, O]; XLA's forward pass."""
-  if _worth(x, kernel, stride, padding):
-    return _with_gradients(x, kernel, stride, padding)
+  """Convolves [N, H, W, I] with [h, w, I, O], as XLA, with our gradients."""
   return conv2d_of_xla(x, kernel, stride, padding)
 
 
@@ -44,21 +55,6 @@ def conv2d_of_xla(
   )
 
 
-def _worth(x, kernel, stride, padding):
-  # A loop over images would gather those of several devices.
-  if jax.device_count() > 1:
-    return False
-  out = jax.eval_shape(
-    lambda x, k: conv2d_of_xla(x, k, stride, padding), x, kernel
-  )
-  return math.prod(out.shape[:3]) * math.prod(kernel.shape) >= _WORTH
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _with_gradients(x, kernel, stride, padding):
-  return conv2d_of_xla(x, kernel, stride, padding)
-
-
 def _forward(x, kernel, stride, padding):
   return conv2d_of_xla(x, kernel, stride, padding), (x, kernel)
 
@@ -68,13 +64,12 @@ def _backward(stride, padding, saved, gradient):
   if stride > 1:
     of_x = input_gradient(gradient, kernel, stride, padding, x.shape)
   else:
-    of_x = jax.vjp(lambda x: conv2d_of_xla(x, kernel, 1, padding), x)[1](
-      gradient
-    )[0]
+    _, pull = jax.vjp(lambda x: conv2d_of_xla(x, kernel, 1, padding), x)
+    (of_x,) = pull(gradient)
   return of_x, kernel_gradient(x, gradient, kernel.shape, stride, padding)
 
 
-_with_gradients.defvjp(_forward, _backward)
+conv2d.defvjp(_forward, _backward)
 
 
 def kernel_gradient(

@@ -47,7 +47,7 @@ def conv2d(
       [conv2d(a, b, stride, padding) for a, b in parts], axis=-1
     )
   height, width, ins, outs = kernel.shape
-  _output_size(x, (height, width), stride, padding)
+  sizes = _output_size(x, (height, width), stride, padding)
   if padding == pad(0):
     if (height, width) == (1, 1):
       # As a product over channels: twice as fast with its gradients on CPU; on
@@ -65,22 +65,20 @@ def conv2d(
       return lax.platform_dependent(
         x, kernel, cpu=cpu_forms.conv2d_by_tiles, default=_conv2d
       )
-  return lax.platform_dependent(
-    x,
-    kernel,
-    cpu=functools.partial(cpu_gradients.conv2d, stride=stride, padding=padding),
-    default=functools.partial(_conv2d, stride=stride, padding=padding),
-  )
+  if cpu_gradients.pay(x.shape[0] * math.prod(sizes), kernel.shape):
+    return lax.platform_dependent(
+      x,
+      kernel,
+      cpu=functools.partial(
+        cpu_gradients.conv2d, stride=stride, padding=padding
+      ),
+      default=functools.partial(_conv2d, stride=stride, padding=padding),
+    )
+  return _conv2d(x, kernel, stride, padding)
 
 
 def _conv2d(x, kernel, stride=1, padding=pad(0)):  # noqa: B008
-  return lax.conv_general_dilated(
-    x,
-    kernel,
-    (stride, stride),
-    padding,
-    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-  )
+  return cpu_gradients.conv2d_of_xla(x, kernel, stride, padding)
 
 
 def _output_size(x, window, stride, padding):
