@@ -87,10 +87,14 @@ def steps_in(file):
   """
   with gzip.open(file) as content:
     events = json.load(content)['traceEvents']
-  steps = [
-    int(e['args']['step_num']) for e in events if e.get('name') == 'train'
-  ]
-  return sorted(steps), {e.get('name', '') for e in events}
+  steps = sorted(
+    (e['ts'], e['ts'] + e['dur'], int(e['args']['step_num']))
+    for e in events
+    if e.get('name') == 'train'
+  )
+  for (_, end, _), (begin, _, _) in zip(steps, steps[1:]):
+    assert end <= begin  # one after the other
+  return [number for _, _, number in steps], {e.get('name', '') for e in events}
 
 
 class Asked(Preemption):
