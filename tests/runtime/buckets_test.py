@@ -91,7 +91,7 @@ def whole(tmp_path_factory):
 def there():
   """The same run in a bucket; who damages it mends it."""
   place = storage.path('gs://runs/there')
-  train_lib.train_and_evaluate(config(), str(place))
+  train_lib.train_and_evaluate(config(profile='steps 6 to 7'), str(place))
   return place
 
 
@@ -110,7 +110,12 @@ def test_a_run_is_that_of_a_disk(there, whole, tmp_path):
   assert 'tensorflow' not in sys.modules
   names = {p.name.split('.out.')[0] for p in place.iterdir()}
   on_disk = {p.name.split('.out.')[0] for p in whole.iterdir()}
-  assert names == on_disk - {claim.NAME}  # a lock stays as an empty file
+  # A lock stays as an empty file.
+  assert names == on_disk - {claim.NAME} | {'profile'}
+  profiles = place / 'profile/plugins/profile/steps_6_to_7'
+  traces = {p.name: len(p.read_bytes()) for p in profiles.iterdir()}
+  assert set(traces) == {'process_0.xplane.pb', 'process_0.trace.json.gz'}
+  assert min(traces.values()) > 10_000
   (events,) = place.glob('events*')
   (tmp_path / events.name).write_bytes(events.read_bytes())
   from tensorboard.backend.event_processing import (  # noqa: PLC0415  slow
