@@ -26,9 +26,12 @@ def pay(pixels: int, kernel: tuple[int, ...]) -> bool:
   """Whether these gradients are faster for so many pixels of the output.
 
   Args:
-    pixels: of all images together.
+    pixels: of all images together; no number where an export leaves theirs
+      open, which has no gradients.
     kernel: its shape.
   """
+  if not isinstance(pixels, int):
+    return False
   # A loop over images would gather those of several devices.
   one = jax.device_count() == 1
   return one and pixels * math.prod(kernel) >= _WORTH
