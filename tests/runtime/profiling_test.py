@@ -1,6 +1,7 @@
 """config.profile: what is refused, what is traced, and that nothing changes."""
 
 import gzip
+import itertools
 import json
 
 import jax
@@ -92,7 +93,7 @@ def steps_in(file):
     for e in events
     if e.get('name') == 'train'
   )
-  for (_, end, _), (begin, _, _) in zip(steps, steps[1:]):
+  for (_, end, _), (begin, _, _) in itertools.pairwise(steps):
     assert end <= begin  # one after the other
   return [number for _, _, number in steps], {e.get('name', '') for e in events}
 
