@@ -73,10 +73,10 @@ def test_sums_of_bfloat16_are_float32(case):
   check_close(found, exact[0].astype(jnp.bfloat16), 2**-7)
 
 
-@pytest.mark.parametrize('stride', [1, 2])
-@pytest.mark.parametrize('groups', [1, 2])
+@pytest.mark.parametrize('large', [0, 28 * 28])
+@pytest.mark.parametrize(('stride', 'groups'), [(1, 2), (2, 1)])
 def test_a_network_takes_them_where_they_are_worth_it(
-  stride, groups, monkeypatch
+  stride, groups, large, monkeypatch
 ):
   x = jax.random.normal(jax.random.key(0), (2, 11, 10, 4))
   kernel = jax.random.normal(jax.random.key(1), (3, 3, 4 // groups, 6))
@@ -91,6 +91,7 @@ def test_a_network_takes_them_where_they_are_worth_it(
 
   expected, plain = run()
   monkeypatch.setattr(cpu_gradients, '_WORTH', 0)
+  monkeypatch.setattr(cpu_gradients, '_LARGE', large)
   monkeypatch.setattr(jax, 'device_count', lambda: 1)
   found, ours = run()
   assert 'scan' in ours
