@@ -264,7 +264,8 @@ class Profiler:
     folder = self._place / FOLDER / 'plugins' / 'profile'
     folder /= str(span).replace(' ', '_')
     folder.mkdir(parents=True, exist_ok=True)
-    for file in folder.iterdir() if jax.process_index() == 0 else ():
+    # A bucket has no empty folder, whose content could be listed.
+    for file in folder.glob('*') if jax.process_index() == 0 else ():
       if not file.name.endswith(_SUFFIXES):  # what viewers made of older ones
         file.unlink()
     written = 0
