@@ -136,9 +136,9 @@ def _shape(dtype, dims, order, layout):
   stored = list(sizes)
   tile = re.search(r'T\(([\d,]+)\)', layout)
   if tile and order:
-    tile = [int(n) for n in tile.group(1).split(',')]
-    for side, axis in zip(reversed(tile), order.split(',')):
+    sides = [int(n) for n in tile.group(1).split(',')]
+    for side, axis in zip(reversed(sides), order.split(',')):
       stored[int(axis)] += -stored[int(axis)] % side
-  bits = re.search(r'\d+', dtype)  # bf16, u8, f8e4m3fn
-  bits = 8 if dtype == 'pred' else int(bits.group()) if bits else 0
+  said = re.search(r'\d+', dtype)  # bf16, u8, f8e4m3fn; not in pred, token
+  bits = int(said.group()) if said else 8 * (dtype == 'pred')
   return Shape(dtype, sizes, math.prod(stored) * bits // 8, 'S(' not in layout)
