@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 
 MOMENTUM = 0.9  # weight of the old running statistics
@@ -11,6 +12,9 @@ MOMENTUM = 0.9  # weight of the old running statistics
 # do in training what it does in evaluation. For some layers of a network only:
 # `mutable` of `apply` is for all, and `train` too.
 FROZEN = 'frozen'
+# By this name a policy of `jax.checkpoint` keeps what enters a layer in
+# training and its statistics: all else follows without a product or a sum.
+KEPT = 'batch_norm'
 
 
 class BatchNorm(nn.Module):
@@ -42,6 +46,8 @@ class BatchNorm(nn.Module):
     var = self.variable('batch_stats', 'var', jnp.ones, shape, jnp.float32)
     scale = self.param('scale', nn.initializers.ones, shape, jnp.float32)
     offset = self.param('bias', nn.initializers.zeros, shape, jnp.float32)
+    if train:
+      x = checkpoint_name(x, KEPT)
     if not train or self.has_variable(FROZEN, 'statistics'):
       factor = scale * lax.rsqrt(var.value + self.epsilon)
       return (x * factor + (offset - mean.value * factor)).astype(self.dtype)
@@ -53,6 +59,7 @@ class BatchNorm(nn.Module):
     y = x.reshape(-1, group, *x.shape[1:]).astype(jnp.float32)
     means = y.mean((1, 2, 3), keepdims=True)
     squares = jnp.square(y).mean((1, 2, 3), keepdims=True)
+    means, squares = checkpoint_name((means, squares), KEPT)
     variances = jnp.maximum(squares - jnp.square(means), 0)
     if not self.is_initializing():
       keep = self.momentum

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from zoo import layers
-from zoo.intermediates import keep
+from zoo.intermediates import asked, keep
 from zoo.layers import AveragePool, Conv, MaxPool, pad, scaled
 
 
@@ -100,8 +100,11 @@ class GoogLeNet(nn.Module):
       raise ValueError(f"lrn is one of {', '.join(_LRN)}, not '{self.lrn}'")
     norm = _LRN[self.lrn]
     x = images.astype(self.dtype)
-    x = self._conv(x, 'conv1', 64, 7, 2, pad(3))
-    x = keep(self, 'pool1', MaxPool(3, 2, ceil=True, name='pool1')(x))
+    # As in `chain`: a quarter of the ReLUs, the same values.
+    late = train and not asked(self)
+    x = self._conv(x, 'conv1', 64, 7, 2, pad(3), relu=not late)
+    x = MaxPool(3, 2, ceil=True, name='pool1')(x)
+    x = keep(self, 'pool1', layers.ReLU()(x) if late else x)
     x = keep(self, 'norm1', layers.LRN(**norm, name='norm1')(x))
     x = self._conv(x, 'conv2_reduce', 64)
     x = self._conv(x, 'conv2', 192, 3, 1, pad(1))
@@ -118,12 +121,22 @@ class GoogLeNet(nn.Module):
     x = nn.Dropout(self.dropout, deterministic=not train)(x)
     return self._classifier(x, 'classifier')
 
-  def _conv(self, x, name, features, size=1, stride=1, padding=pad(0)):  # noqa: B008
+  def _conv(
+    self,
+    x,
+    name,
+    features,
+    size=1,
+    stride=1,
+    padding=pad(0),  # noqa: B008
+    relu=True,
+  ):
     conv = Conv(
       scaled(features, self.width), size, stride, padding,
       kernel_init=xavier, bias_init=0.2, dtype=self.dtype, name=name,
     )  # fmt: skip
-    return keep(self, name, layers.ReLU()(conv(x)))
+    x = conv(x)
+    return keep(self, name, layers.ReLU()(x) if relu else x)
 
   def _inception(self, x, name, row):
     pooled = MaxPool(3, 1, pad(1), name=f'{name}_pool')(x)

@@ -35,6 +35,13 @@ def keep(module: nn.Module, name: str, x: jax.Array) -> jax.Array:
   return x
 
 
+def asked(module: nn.Module) -> bool:
+  """Whether somebody asks for activations, or for gradients at them."""
+  return module.is_mutable_collection(COLLECTION) or module.has_variable(
+    ADDED, 'layers'
+  )
+
+
 def _together(seen, more):
   return {**seen, **more}
 

@@ -30,7 +30,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from zoo import layers
-from zoo.batch_norm import BatchNorm
+from zoo.batch_norm import KEPT, BatchNorm
 from zoo.intermediates import keep
 from zoo.layers import AveragePool, Conv, MaxPool, pad, scaled
 
@@ -217,7 +217,12 @@ class ResNet(nn.Module):
     return layers.squeeze_map(x)
 
   def _scan(self, block, names, x, train):
-    """Runs equal blocks as one loop over their variables, stacked."""
+    """Runs equal blocks as one loop over their variables, stacked.
+
+    A loop keeps for its gradient whatever the gradient reads, in float32 where
+    that is read: the compiler cannot recompute across it, as it does between
+    blocks in a row. So it is said what to keep.
+    """
     held = {k: v for k, v in self.variables.items() if names[0] in v}
     stacked = {
       kind: jax.tree.map(lambda *a: jnp.stack(a), *(of[n] for n in names))
@@ -225,6 +230,9 @@ class ResNet(nn.Module):
     }
     changes = ['batch_stats'] if train else []
 
+    kept = jax.checkpoint_policies.save_only_these_names(KEPT)
+
+    @functools.partial(jax.checkpoint, policy=kept, prevent_cse=False)
     def body(x, variables):
       return block.apply(variables, x, train, mutable=changes)
 
