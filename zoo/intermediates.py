@@ -20,6 +20,12 @@ COLLECTION = 'activations'
 ADDED = 'added'  # what `keep` adds to activations, to differentiate by them
 
 
+def are_asked(module: nn.Module) -> bool:
+  """Whether somebody asks for activations, or adds to them."""
+  asked: bool = module.is_mutable_collection(COLLECTION)
+  return asked or module.has_variable(ADDED, 'layers')
+
+
 def keep(module: nn.Module, name: str, x: jax.Array) -> jax.Array:
   """Marks `x` as the activation of layer `name`; returns it.
 

@@ -17,6 +17,7 @@ _RECIPE = 'configs/traces configs/recipes'
 MODULES = {
   'zoo/layers.py': _tests('zoo/layers zoo/lenet5 zoo/dtypes') + f' {_NETWORK}',
   'zoo/cpu_forms.py': _tests('zoo/layers zoo/reference zoo/lenet5'),
+  'zoo/tpu_forms.py': _tests('zoo/tpu_forms'),
   'zoo/batch_norm.py': _tests(
     'zoo/reference zoo/initialisers configs/traces training/warm_start '
     'runtime/topology'
