@@ -94,9 +94,11 @@ class ConvNorm(layers.Layer):
     shape = (self.size, self.size, x.shape[-1], self.features)
     kernel = self.param('kernel', layers.he_normal, shape, jnp.float32)
     norm = BatchNorm(self.group, dtype=self.dtype, name='bn')
-    # Moments of more inputs than there are outputs cost more than they spare.
-    helps = pool or (self.size == 1 and x.shape[-1] <= self.features)
-    if self.fused and helps and norm.moves(train):
+    fused = pool or (
+      self.size == 1
+      and tpu_forms.spares(x.shape[-1], self.features, self.group)
+    )
+    if self.fused and fused and norm.moves(train):
       form = functools.partial(self._fused, pool)
       return norm(x, train, kernel, form)
     return self._pooled(norm(self._conv(x, kernel), train), pool)

@@ -23,7 +23,13 @@ def as_on_tpu(*arguments, default, tpu=None, **_):
 
 
 @pytest.fixture
-def on_tpu(monkeypatch):
+def narrow(monkeypatch):
+  """Nets of few channels, and small groups, have the forms of wide ones."""
+  monkeypatch.setattr(tpu_forms, 'spares', lambda ins, outs, _: ins <= outs)
+
+
+@pytest.fixture
+def on_tpu(monkeypatch, narrow):
   monkeypatch.setattr(lax, 'platform_dependent', as_on_tpu)
 
 
@@ -164,7 +170,7 @@ def small(name, **fields):
 IMAGES = jax.random.normal(jax.random.key(1), (8, 75, 64, 3))
 
 
-def check_same(network, images, monkeypatch, tolerance=2e-4):
+def check_same(network, images, monkeypatch, tolerance=1e-4):
   """The step with the forms for TPU equals that without them."""
   variables = random_variables(network, images.shape[1:])
   expected = step_of(network.clone(fused_norm=False), variables, images)
@@ -173,12 +179,15 @@ def check_same(network, images, monkeypatch, tolerance=2e-4):
     found = step_of(network, variables, images)
   assert jax.tree.structure(found) == jax.tree.structure(expected)
   paths = jax.tree_util.tree_leaves_with_path(expected)
+  worst = {}
   for (path, right), leaf in zip(paths, jax.tree.leaves(found)):
-    error = np.abs(leaf - right).max() / np.abs(right).max()
-    assert error < tolerance, (jax.tree_util.keystr(path), error)
+    error = np.linalg.norm(leaf - right) / np.linalg.norm(right)
+    worst[jax.tree_util.keystr(path)] = float(error)
+  print(sorted(worst.items(), key=lambda x: -x[1])[:5])
+  assert max(worst.values()) < tolerance, max(worst.items(), key=lambda x: x[1])
 
 
-def test_a_bottleneck_net_takes_the_same_step(monkeypatch):
+def test_a_bottleneck_net_takes_the_same_step(narrow, monkeypatch):
   """The forms are all in it: stem, `c`, `proj` with stride 1 and 2."""
   check_same(small('resnet50'), IMAGES, monkeypatch)
 
@@ -194,16 +203,16 @@ def test_a_bottleneck_net_takes_the_same_step(monkeypatch):
     ('resnet20_cifar', {'width': 0.25, 'shortcut': 'B'}),
   ],
 )
-def test_other_nets_take_the_same_step(name, fields, monkeypatch):
+def test_other_nets_take_the_same_step(name, fields, narrow, monkeypatch):
   check_same(small(name, **fields), IMAGES, monkeypatch)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['resnet50', 'resnet50_v1_5'])
-def test_a_whole_net_takes_the_same_step(name, monkeypatch):
+def test_a_whole_net_takes_the_same_step(name, narrow, monkeypatch):
   network = zoo.create(name, width=0.1, bn_group=4, num_classes=10)
   images = jax.random.normal(jax.random.key(1), (8, 96, 96, 3))
-  check_same(network, images, monkeypatch, tolerance=2e-3)
+  check_same(network, images, monkeypatch, tolerance=1e-3)
 
 
 def gradient_of(network, variables):
@@ -219,7 +228,7 @@ def gradient_of(network, variables):
   return jax.grad(total)
 
 
-def test_tpu_alone_has_the_forms_and_the_field_switches_them_off():
+def test_tpu_alone_has_the_forms_and_the_field_switches_them_off(narrow):
   """Moments are products over all but the channels: of three axes or four."""
   network = small('resnet50_v1_5', dtype=jnp.bfloat16)
   variables = random_variables(network, IMAGES.shape[1:])
@@ -305,7 +314,7 @@ def test_who_asks_for_activations_in_training_gets_all(on_tpu):
 
 
 @pytest.mark.slow
-def test_training_in_bfloat16_goes_as_with_the_plain_forms(monkeypatch):
+def test_training_in_bfloat16_goes_as_with_the_plain_forms(narrow, monkeypatch):
   """20 steps: the loss is as near to the plain form's as float32's is."""
   network = small('resnet50_v1_5', width=0.25)
   rng = np.random.default_rng(0)
