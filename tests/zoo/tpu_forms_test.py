@@ -3,6 +3,7 @@
 import functools
 import re
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -170,7 +171,14 @@ def small(name, **fields):
 IMAGES = jax.random.normal(jax.random.key(1), (8, 75, 64, 3))
 
 
-def check_same(network, images, monkeypatch, tolerance=1e-4):
+@pytest.fixture
+def smooth(monkeypatch):
+  """No unit is switched by rounding: as monotone as ReLU, so pools pass it."""
+  monkeypatch.setattr(nn, 'relu', jax.nn.softplus)
+  monkeypatch.setattr(tpu_forms, 'relu', jax.nn.softplus)
+
+
+def check_same(network, images, monkeypatch):
   """The step with the forms for TPU equals that without them."""
   variables = random_variables(network, images.shape[1:])
   expected = step_of(network.clone(fused_norm=False), variables, images)
@@ -184,10 +192,10 @@ def check_same(network, images, monkeypatch, tolerance=1e-4):
     error = np.linalg.norm(leaf - right) / np.linalg.norm(right)
     worst[jax.tree_util.keystr(path)] = float(error)
   print(sorted(worst.items(), key=lambda x: -x[1])[:5])
-  assert max(worst.values()) < tolerance, max(worst.items(), key=lambda x: x[1])
+  assert max(worst.values()) < 1e-4, max(worst.items(), key=lambda x: x[1])
 
 
-def test_a_bottleneck_net_takes_the_same_step(narrow, monkeypatch):
+def test_a_bottleneck_net_takes_the_same_step(narrow, smooth, monkeypatch):
   """The forms are all in it: stem, `c`, `proj` with stride 1 and 2."""
   check_same(small('resnet50'), IMAGES, monkeypatch)
 
@@ -203,16 +211,19 @@ def test_a_bottleneck_net_takes_the_same_step(narrow, monkeypatch):
     ('resnet20_cifar', {'width': 0.25, 'shortcut': 'B'}),
   ],
 )
-def test_other_nets_take_the_same_step(name, fields, narrow, monkeypatch):
-  check_same(small(name, **fields), IMAGES, monkeypatch)
+def test_other_nets_take_the_same_step(
+  name, fields, narrow, smooth, monkeypatch
+):
+  images = IMAGES[:, :32, :32] if 'cifar' in name else IMAGES
+  check_same(small(name, **fields), images, monkeypatch)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['resnet50', 'resnet50_v1_5'])
-def test_a_whole_net_takes_the_same_step(name, narrow, monkeypatch):
+def test_a_whole_net_takes_the_same_step(name, narrow, smooth, monkeypatch):
   network = zoo.create(name, width=0.1, bn_group=4, num_classes=10)
   images = jax.random.normal(jax.random.key(1), (8, 96, 96, 3))
-  check_same(network, images, monkeypatch, tolerance=1e-3)
+  check_same(network, images, monkeypatch)
 
 
 def gradient_of(network, variables):
@@ -238,7 +249,9 @@ def test_tpu_alone_has_the_forms_and_the_field_switches_them_off(narrow):
     traced = jax.jit(gradient).trace(variables['params'])
     for platform in ('tpu', 'cuda', 'cpu'):
       text = traced.lower(lowering_platforms=(platform,)).as_text()
-      moments = re.findall(r'dot_general.*contracting_dims = \[1, 2, 3\]', text)
+      moments = re.findall(
+        r'batching_dims = \[0\].*contracting_dims = \[\d, \d, \d\]', text
+      )
       found[platform, fused] = len(moments)
   # `c` and `proj` of conv2_1 and conv3_1 ..., forward and back.
   assert found.pop(('tpu', True)) == 2 * (6 + 4)
