@@ -55,8 +55,9 @@ _OF_TRAINING = (
   *_PARTS,
   'data.options.builder',
 )
-# And what it takes: of no matter once there are checkpoints.
-_FIRST_VALUES = 'model.init'
+# And what it takes that is of no matter once there are checkpoints: the first
+# values, and a form of the computation that is the same to rounding.
+_OF_NO_MATTER = ('model.init', 'model.fused_norm')
 _SECTIONS = ('model', 'loss', 'data', 'train', 'optimizer', 'eval')
 _PACKAGES = (
   'jax',
@@ -144,7 +145,7 @@ def check_owner(
     for k, v in differing.items()
     # What an old config.json does not have is of no run in particular.
     if (k in identity and k in old)
-    or (k.startswith(_NETWORK) and not k.startswith(_FIRST_VALUES))
+    or (k.startswith(_NETWORK) and not k.startswith(_OF_NO_MATTER))
   }
   if other and is_begun(place):
     fields = ', '.join(

@@ -26,7 +26,9 @@ from zoo.resnet import ResNet
 # of them `times`. The 34 layers of the paper's Figure 3 have six.
 _MOST_BLOCKS = 8
 # Options that change no layer.
-_OF_TRAINING = re.compile(r'dtype|init|dropout|aux_dropout|bn_group|scan')
+_OF_TRAINING = re.compile(
+  r'dtype|init|dropout|aux_dropout|bn_group|fused_norm|scan'
+)
 
 
 class Edge(NamedTuple):

@@ -29,9 +29,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from zoo import layers
-from zoo.batch_norm import KEPT, BatchNorm
-from zoo.intermediates import keep
+from zoo import layers, tpu_forms
+from zoo.batch_norm import KEPT, BatchNorm, Normalised, normalise
+from zoo.intermediates import asked, keep
 from zoo.layers import AveragePool, Conv, MaxPool, pad, scaled
 
 
@@ -64,23 +64,76 @@ CIFAR = (
 )
 
 
+class Pool(NamedTuple):
+  """A max pool, as `layers.max_pool` takes it."""
+
+  size: int
+  stride: int
+  padding: layers.Padding
+  ceil: bool
+
+
 class ConvNorm(layers.Layer):
-  """Convolution without bias, then batch normalisation (Section 3.4)."""
+  """Convolution without bias, then batch normalisation (Section 3.4).
+
+  With `fused`, in training on TPU, in the forms of `tpu_forms`.
+  """
 
   features: int
   size: int
   stride: int
   group: int
   dtype: DTypeLike
+  fused: bool = False
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-    """[N, H, W, I] -> [N, H', W', features]."""
+  def __call__(
+    self, x: jax.Array, train: bool, pool: Pool | None = None
+  ) -> jax.Array:
+    """[N, H, W, I] -> [N, H', W', features]; with `pool`, pooled after ReLU."""
     shape = (self.size, self.size, x.shape[-1], self.features)
     kernel = self.param('kernel', layers.he_normal, shape, jnp.float32)
+    norm = BatchNorm(self.group, dtype=self.dtype, name='bn')
+    fused = pool or (
+      self.size == 1
+      and tpu_forms.spares(x.shape[-1], self.features, self.group)
+    )
+    if self.fused and fused and norm.moves(train):
+      form = functools.partial(self._fused, pool)
+      return norm(x, train, kernel, form)
+    return self._pooled(norm(self._conv(x, kernel), train), pool)
+
+  def _conv(self, x, kernel):
     kernel = kernel.astype(self.dtype)
-    x = layers.conv2d(x, kernel, self.stride, pad(self.size // 2))
-    return BatchNorm(self.group, dtype=self.dtype, name='bn')(x, train)
+    return layers.conv2d(x, kernel, self.stride, pad(self.size // 2))
+
+  def _pooled(self, x, pool):
+    return x if pool is None else layers.max_pool(nn.relu(x), *pool)
+
+  def _fused(self, pool, x, kernel, scale, offset, group, epsilon):
+    """Returns what `normalise` does, of the convolution."""
+
+    def default(x, kernel, scale, offset):
+      y = self._conv(x, kernel)
+      y, *moments = normalise(y, scale, offset, group, epsilon)
+      return Normalised(self._pooled(y.astype(self.dtype), pool), *moments)
+
+    def moments(x, kernel, scale, offset):
+      return tpu_forms.conv_norm(
+        x, kernel.astype(self.dtype), scale, offset, self.stride, group, epsilon
+      )
+
+    def pools(x, kernel, scale, offset):
+      y = self._conv(x, kernel * tpu_forms.signs(scale))
+      y, *moments = tpu_forms.pooled_norm(
+        y, scale, offset, lambda y: layers.max_pool(y, *pool), group, epsilon
+      )
+      return Normalised(tpu_forms.relu(y), *moments)
+
+    tpu = pools if pool else moments
+    return lax.platform_dependent(
+      x, kernel, scale, offset, tpu=tpu, default=default
+    )
 
 
 class Block(nn.Module):
@@ -94,6 +147,7 @@ class Block(nn.Module):
     shortcut: 'A', 'B', 'C', or 'none' for a plain net.
     group: of batch normalisation.
     dtype: of the computation.
+    fused: see `ResNet.fused_norm`.
   """
 
   channels: int
@@ -103,12 +157,14 @@ class Block(nn.Module):
   shortcut: str
   group: int
   dtype: DTypeLike
+  fused: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """[N, H, W, I] -> [N, H / stride, W / stride, channels (x 4)]."""
     sizes = (1, 3, 1) if self.bottleneck else (3, 3)
     outs = self.channels * (4 if self.bottleneck else 1)
+    relu = tpu_forms.relu if self.fused and train else nn.relu
     y = x
     for i, size in enumerate(sizes):
       last = i == len(sizes) - 1
@@ -116,11 +172,13 @@ class Block(nn.Module):
       stride = self.stride if i == self.stride_at else 1
       y = self._conv('abc'[i], features, size, stride)(y, train)
       if not last:
-        y = nn.relu(y)
-    return nn.relu(y + self._shortcut(x, outs, train))
+        y = relu(y)
+    return relu(y + self._shortcut(x, outs, train))
 
   def _conv(self, name, features, size, stride):
-    return ConvNorm(features, size, stride, self.group, self.dtype, name=name)
+    return ConvNorm(
+      features, size, stride, self.group, self.dtype, self.fused, name=name
+    )
 
   def _shortcut(self, x, outs, train):
     if self.shortcut == 'none':
@@ -150,6 +208,8 @@ class ResNet(nn.Module):
       Keras's, instead of none and up; both give 56x56.
     bn_group: images that share batch statistics: 32 in the authors' training,
       a GPU's share of 256.
+    fused_norm: in training on TPU, normalisation is part of what stands before
+      or behind it, which moves fewer bytes: `tpu_forms`. The same to rounding.
     scan: compiles the equal blocks of a stage once, as a loop. Variables are
       the same. Convolutions in a loop are slow on CPU.
   """
@@ -164,6 +224,7 @@ class ResNet(nn.Module):
   shortcut: str = 'A'
   padded_pool: bool = False
   bn_group: int = 32
+  fused_norm: bool = True
   scan: bool = False
 
   @nn.compact
@@ -173,21 +234,7 @@ class ResNet(nn.Module):
       raise ValueError(f"shortcut is A, B, C or none, not '{self.shortcut}'")
     layers.check_size(images, 1 if self.cifar or self.padded_pool else 3)
     channels = CIFAR_CHANNELS if self.cifar else CHANNELS
-    stem = scaled(channels[0], self.width)
-    x = images.astype(self.dtype)
-    if self.cifar:
-      x = ConvNorm(stem, 3, 1, self.bn_group, self.dtype, name='conv1')(
-        x, train
-      )
-      x = keep(self, 'conv1', nn.relu(x))
-    else:
-      x = ConvNorm(stem, 7, 2, self.bn_group, self.dtype, name='conv1')(
-        x, train
-      )
-      padded = self.padded_pool
-      x = keep(self, 'conv1', nn.relu(x))
-      x = MaxPool(3, 2, pad(int(padded)), not padded, name='pool1')(x)
-      x = keep(self, 'pool1', x)
+    x = self._stem(images.astype(self.dtype), channels[0], train)
     for stage, count in enumerate(self.blocks):
       stride = 2 if stage else 1
       block = functools.partial(
@@ -198,6 +245,7 @@ class ResNet(nn.Module):
         shortcut=self.shortcut,
         group=self.bn_group,
         dtype=self.dtype,
+        fused=self.fused_norm and not self.scan,
       )
       name = f's{stage + 1}' if self.cifar else f'conv{stage + 2}'
       names = [f'{name}_{i + 1}' for i in range(count)]
@@ -215,6 +263,26 @@ class ResNet(nn.Module):
     )
     x = keep(self, 'fc', fc(x).astype(jnp.float32))
     return layers.squeeze_map(x)
+
+  def _stem(self, x, channels, train):
+    """Returns what the first block reads."""
+    size, stride = (3, 1) if self.cifar else (7, 2)
+    conv1 = ConvNorm(
+      scaled(channels, self.width),
+      size,
+      stride,
+      self.bn_group,
+      self.dtype,
+      self.fused_norm,
+      name='conv1',
+    )
+    pool = Pool(3, 2, pad(int(self.padded_pool)), not self.padded_pool)
+    if self.fused_norm and train and not (self.cifar or asked(self)):
+      return conv1(x, train, pool)
+    x = keep(self, 'conv1', nn.relu(conv1(x, train)))
+    if self.cifar:
+      return x
+    return keep(self, 'pool1', MaxPool(*pool, name='pool1')(x))
 
   def _scan(self, block, names, x, train):
     """Runs equal blocks as one loop over their variables, stacked.

@@ -37,7 +37,7 @@ _TORCHVISION = {
   **{f'resnet{n}_v1_5': f'resnet{n}' for n in (18, 34, 50, 101, 152)},
 }  # fmt: skip
 # Options that change neither an array nor what the network says of an image.
-_OF_TRAINING = ('dropout', 'initializer', 'bn_group', 'scan')
+_OF_TRAINING = ('dropout', 'initializer', 'bn_group', 'fused_norm', 'scan')
 _OWN = 'own'
 _HEADER: dict[str, Callable[[str], Any]] = {
   **dict.fromkeys(('network', 'names', 'order', 'mean_image'), str),

@@ -171,6 +171,7 @@ PAPERS = {
     'data.geometry.smallest': 256, 'data.geometry.largest': 480,
     'data.eval_geometry.resize': 'bilinear',
     'model.shortcut': 'B', 'model.padded_pool': False, 'model.scan': False,
+    'model.fused_norm': True,
     'model.bn_group': 32,  # a GPU's share of 256
     'train.batch_size': 256,  # [3.4]
     'train.epochs': 119.89,  # [3.4]: "up to 60 x 10^4 iterations"
@@ -187,7 +188,7 @@ PAPERS = {
     'train.augment_options.fill': (125.3, 123.0, 113.9),
     'train.augment': 'pad_crop', 'train.augment_options.padding': 4,  # [4.2]
     'model.name': 'resnet20_cifar', 'model.width': 1.0, 'model.shortcut': 'A',
-    'model.padded_pool': False, 'model.scan': False,
+    'model.padded_pool': False, 'model.scan': False, 'model.fused_norm': True,
     'model.bn_group': 64,  # 128 on two GPUs
     'train.batch_size': 128, 'train.steps': 64_000,  # [4.2]
     'optimizer.learning_rate': 0.1, 'optimizer.weight_decay': 1e-4,  # [4.2]

@@ -18,6 +18,7 @@ MODULES = {
   'zoo/layers.py': _tests('zoo/layers zoo/lenet5 zoo/dtypes') + f' {_NETWORK}',
   'zoo/cpu_forms.py': _tests('zoo/layers zoo/reference zoo/lenet5'),
   'zoo/cpu_gradients.py': _tests('zoo/cpu_gradients'),
+  'zoo/tpu_forms.py': _tests('zoo/tpu_forms'),
   'zoo/batch_norm.py': _tests(
     'zoo/reference zoo/initialisers configs/traces training/warm_start '
     'runtime/topology'

@@ -103,7 +103,7 @@ _GOOGLENET = {
 }  # fmt: skip
 _RESNET = {
   'width': 1.0, 'shortcut': 'A', 'padded_pool': False, 'bn_group': 32,
-  'scan': False,
+  'fused_norm': True, 'scan': False,
 }  # fmt: skip
 _B, _PLAIN = {'shortcut': 'B'}, {'shortcut': 'none'}
 OPTIONS = {
