@@ -6,14 +6,17 @@
 The peer is written here after google/flax, examples/imagenet/models.py: its
 convolutions and batch normalisation are Flax's, its stride is in the 3x3. Both
 sides: softmax loss, momentum SGD with coupled decay, float32, one fixed batch.
-Steps take turns in one process; the ratio is the median over pairs of rounds,
-above 1 where ours is faster.
+Each in a process of its own, ours set up as `main.py` sets it up; they take
+turns. The ratio is the median over pairs of rounds, above 1 where ours is
+faster. 'memory kept': the example once more, told by glibc's variables to do
+with memory what `main.py` does by itself (`runtime.memory`).
 """
 
 import functools
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -22,6 +25,8 @@ import optax
 from jax.typing import DTypeLike
 
 import zoo
+from benchmarks import sides
+from runtime import memory
 from tools import usage
 
 STAGES = {50: (3, 4, 6, 3), 152: (3, 8, 36, 3)}
@@ -107,27 +112,45 @@ def make_step(network, images, labels):
   return step, (params, variables['batch_stats'], optimizer.init(params))
 
 
-def seconds_of_steps(networks, batch, rounds):
-  """Prints seconds a step of each network, and ratios over rounds."""
+def ours(batch: str) -> tuple[Callable[[], None]]:
+  """Returns a function that takes a step of our ResNet-50."""
+  memory.keep()
+  network = zoo.create('resnet50_v1_5', bn_group=int(batch))
+  return _steps(network, int(batch))
+
+
+def theirs(batch: str) -> tuple[Callable[[], None]]:
+  """Returns a function that takes a step of the example's."""
+  return _steps(Example(STAGES[50]), int(batch))
+
+
+def _steps(network, batch):
   images = jax.random.normal(jax.random.key(1), (batch, 224, 224, 3))
-  labels = jnp.zeros(batch, jnp.int32)
-  steps = {}
-  times: dict[str, list[float]] = {name: [] for name in networks}
-  for name, network in networks.items():
-    steps[name] = make_step(network, images, labels)
-  for number in range(rounds + 1):
-    for name, (step, state) in steps.items():
-      start = time.perf_counter()
-      state = jax.block_until_ready(step(*state))
-      if number:  # the first compiles
-        times[name].append(time.perf_counter() - start)
-      steps[name] = step, state
-  ours, theirs = times.values()
-  ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+  step, state = make_step(network, images, jnp.zeros(batch, jnp.int32))
+
+  def run():
+    nonlocal state
+    state = jax.block_until_ready(step(*state))
+
+  return (run,)
+
+
+def seconds_of_steps(batch: int, rounds: int) -> None:
+  """Prints seconds a step of both, and ratios over rounds."""
+  make, text = 'benchmarks.flax_resnet:', str(batch)
+  mine, default, kept = sides.compare(
+    [
+      sides.Side(f'{make}ours', text),
+      sides.Side(f'{make}theirs', text),
+      sides.Side(f'{make}theirs', text, **memory.KEPT),
+    ],
+    rounds,
+  )
   print(
-    f'batch {batch}, jax {jax.__version__}: ours {statistics.median(ours):.2f}'
-    f' s, the example {statistics.median(theirs):.2f} s, ratio '
-    f'{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})'
+    f'batch {batch}, jax {jax.__version__}: ours {statistics.median(mine):.2f} '
+    f's, the example {statistics.median(default):.2f} s, ratio '
+    f'{sides.ratio(mine, default)}; memory kept '
+    f'{statistics.median(kept):.2f} s, ratio {sides.ratio(mine, kept)}'
   )
 
 
@@ -177,11 +200,8 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
       seconds_to_compile(networks, args.batch, directory)
     return
-  networks = {
-    'ours': zoo.create('resnet50_v1_5', **group),
-    'the example': Example(STAGES[50]),
-  }
-  seconds_of_steps(networks, args.batch, args.rounds)
+  with usage.errors():
+    seconds_of_steps(args.batch, args.rounds)
 
 
 if __name__ == '__main__':

@@ -4,20 +4,22 @@
     python -m benchmarks.lenet5_pytorch
 
 Both sides: the same network (Table I as a masked convolution in PyTorch), loss
-(eq. 9), momentum SGD, float32, one fixed batch already in memory. Rounds take
-turns in one process; the ratio is the median over pairs of rounds. PyTorch
-runs in both memory layouts and the faster one counts.
+(eq. 9), momentum SGD, float32, one fixed batch already in memory. Each in a
+process of its own; they take turns. The ratio is the median over pairs of
+rounds. PyTorch runs in both memory layouts and the faster one counts.
 """
 
 import statistics
-import time
+from collections.abc import Callable
 
 import jax
 import numpy as np
 
 import input_pipeline
+from benchmarks import sides
 from configs import lenet5 as lenet5_config
 from experiment import create_experiment
+from runtime import memory
 from tools import usage
 from training.state import create_state
 from training.train_step import make_train_step
@@ -25,8 +27,9 @@ from training.train_step import make_train_step
 BATCH, STEPS = 64, 150
 
 
-def our_round():
+def ours() -> tuple[Callable[[], None]]:
   """Returns a function that takes STEPS steps with the trainer's own step."""
+  memory.keep()
   config = lenet5_config.get_config('data=fake')
   experiment = create_experiment(config)
   step = make_train_step(experiment)
@@ -47,7 +50,16 @@ def our_round():
       state, metrics = step(state, batch)
     jax.block_until_ready(metrics)
 
-  return run
+  return (run,)
+
+
+def theirs(layout: str) -> tuple[Callable[[], None]]:
+  """Returns the same of PyTorch, in one of its memory layouts."""
+  import torch  # noqa: PLC0415
+
+  from benchmarks import torch_lenet5  # noqa: PLC0415
+
+  return (torch_lenet5.make_round(getattr(torch, layout), BATCH, STEPS),)
 
 
 def main() -> None:
@@ -59,32 +71,23 @@ def main() -> None:
   rounds = parser.parse_args().rounds
   with usage.errors(), usage.needs('torch'):
     import torch  # noqa: PLC0415
-
-    from benchmarks.torch_lenet5 import make_round  # noqa: PLC0415
-  sides = {
-    'ours': our_round(),
-    'torch, contiguous': make_round(torch.contiguous_format, BATCH, STEPS),
-    'torch, channels_last': make_round(torch.channels_last, BATCH, STEPS),
-  }
-  rates: dict[str, list[float]] = {name: [] for name in sides}
-  for i in range(rounds + 1):
-    for name, run in sides.items():
-      began = time.perf_counter()
-      run()
-      if i:  # the first round warms up
-        rates[name].append(BATCH * STEPS / (time.perf_counter() - began))
+  make = 'benchmarks.lenet5_pytorch:'
+  layouts = 'contiguous_format', 'channels_last'
+  both = [sides.Side(f'{make}ours')]
+  both += [sides.Side(f'{make}theirs', n) for n in layouts]
+  with usage.errors():
+    seconds = np.array(sides.compare(both, rounds))
+  names = 'ours', *(f'torch, {n}' for n in layouts)
+  rates = dict(zip(names, BATCH * STEPS / seconds, strict=True))
   for name, values in rates.items():
     print(
-      f'{name:22s}{statistics.median(values):8,.0f} images/s '
+      f'{name:25s}{statistics.median(values):8,.0f} images/s '
       f'({min(values):,.0f} to {max(values):,.0f})'
     )
-  best = np.max([rates[n] for n in sides if n != 'ours'], axis=0)
-  ratios = np.array(rates['ours']) / best
   print(
-    f'ratio ours / PyTorch  {np.median(ratios):.2f} '
-    f'({ratios.min():.2f} to {ratios.max():.2f} over {rounds} pairs), '
-    f'{torch.get_num_threads()} threads, jax {jax.__version__}, '
-    f'torch {torch.__version__}'
+    f'ratio ours / PyTorch  {sides.ratio(seconds[0], seconds[1:].min(0))} over '
+    f'{rounds} pairs, {torch.get_num_threads()} threads, jax '
+    f'{jax.__version__}, torch {torch.__version__}'
   )
 
 

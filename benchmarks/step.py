@@ -12,14 +12,15 @@ faster.
 """
 
 import statistics
-import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 import zoo
+from benchmarks import sides
+from runtime import memory
 from tools import usage
 
 # Ours: options, and the peer.
@@ -76,17 +77,17 @@ def our_rounds(name, options, batch):
   return train, forward
 
 
-def compare(ours, theirs, rounds) -> tuple[float, float, np.ndarray]:
-  """Returns median seconds of both, and the ratios theirs / ours."""
-  seconds: list[list[float]] = [[], []]
-  for i in range(rounds + 1):
-    for side, run in zip(seconds, (ours, theirs)):
-      began = time.perf_counter()
-      run()
-      if i:  # the first round compiles and warms up
-        side.append(time.perf_counter() - began)
-  mine, other = (np.array(s) for s in seconds)
-  return statistics.median(mine), statistics.median(other), other / mine
+def ours(name: str, batch: str) -> tuple[Callable[[], None], ...]:
+  """Returns `our_rounds` in a process that is set up as that of a run."""
+  memory.keep()
+  return our_rounds(name, NETWORKS[name][0], int(batch))
+
+
+def theirs(name: str, batch: str) -> tuple[Callable[[], None], ...]:
+  """Returns the same of PyTorch."""
+  from benchmarks import torch_imagenet  # noqa: PLC0415
+
+  return torch_imagenet.make_rounds(name, NETWORKS[name][1], int(batch))
 
 
 def main() -> None:
@@ -104,25 +105,39 @@ def main() -> None:
   args = parser.parse_args()
   with usage.errors(), usage.needs('torch torchvision'):
     import torch  # noqa: PLC0415
-
-    from benchmarks import torch_imagenet  # noqa: PLC0415
+    import torchvision  # noqa: F401, PLC0415
   print(
     f'batch {args.batch}, {torch.get_num_threads()} threads, '
     f'jax {jax.__version__}, torch {torch.__version__}'
   )
-  print('| network | what | ours, s | PyTorch, s | ratio | over rounds |')
-  print('|---|---|---:|---:|---:|---|')
-  for name in args.names or NETWORKS:
-    options, peer = NETWORKS[name]
-    ours = our_rounds(name, options, args.batch)
-    theirs = torch_imagenet.make_rounds(name, peer, args.batch)
-    for what, mine, other in zip(('train step', 'forward'), ours, theirs):
-      a, b, ratios = compare(mine, other, args.rounds)
-      print(
-        f'| {name} | {what} | {a:.3f} | {b:.3f} | {np.median(ratios):.2f} | '
-        f'{ratios.min():.2f} to {ratios.max():.2f} |',
-        flush=True,
-      )
+  print(
+    '| network | what | ours, s | PyTorch, s | ratio | memory kept, s | ratio '
+    '|\n|---|---|---:|---:|---:|---:|---:|'
+  )
+  with usage.errors():
+    for name in args.names or NETWORKS:
+      rows(name, args.batch, args.rounds)
+
+
+def rows(name: str, batch: int, rounds: int) -> None:
+  """Prints the rows of a network."""
+  arguments = name, str(batch)
+  both = [
+    sides.Side('benchmarks.step:ours', *arguments),
+    sides.Side('benchmarks.step:theirs', *arguments),
+    sides.Side('benchmarks.step:theirs', *arguments, **memory.KEPT),
+  ]
+  for which, what in enumerate(('train step', 'forward')):
+    times = sides.compare(both, rounds, which)
+    mine, default, kept = (f'{statistics.median(t):.3f}' for t in times)
+    print(
+      f'| {name} | {what} | {mine} | {default} | '
+      f'{sides.ratio(times[0], times[1])} | {kept} | '
+      f'{sides.ratio(times[0], times[2])} |',
+      flush=True,
+    )
+  for side in both:
+    side.end()
 
 
 if __name__ == '__main__':

@@ -8,7 +8,14 @@ import jax
 from absl import flags, logging
 
 from errors import UserError
-from runtime import command_line, compile_cache, console, distributed, mesh
+from runtime import (
+  command_line,
+  compile_cache,
+  console,
+  distributed,
+  memory,
+  mesh,
+)
 from runtime.preemption import PreemptedError, Preemption
 
 FLAGS = (
@@ -52,7 +59,7 @@ def run(job: Callable[[Preemption], None]) -> None:
     )
     preemption.install()
     with mesh.devices_by_name():
-      mesh.all_devices()  # or one line, before anything is read
+      memory.keep()  # or one line of no devices, before anything is read
     compile_cache.enable()
     job(preemption)
     code = 0

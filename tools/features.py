@@ -39,7 +39,14 @@ import zoo
 from errors import UserError
 from evaluation import features, inference, networks, protocols
 from evaluation.inference import Model
-from runtime import array_files, command_line, compile_cache, console, storage
+from runtime import (
+  array_files,
+  command_line,
+  compile_cache,
+  console,
+  memory,
+  storage,
+)
 from runtime.progress import Progress
 from tools import command, predict
 from zoo import intermediates
@@ -222,11 +229,12 @@ def write(
 
 def main(config: ConfigDict, arguments: list[str]) -> int:
   """Writes the features; returns the exit code."""
-  compile_cache.enable()
   layers = tuple(filter(None, command.LAYER.value))
   # Of one view; what a run was evaluated by is of no matter.
   config.eval.protocol, config.eval.scales = protocols.natural(config), ()
   command.check(config)
+  compile_cache.enable()
+  memory.keep()
   known = shapes(config, layers)
   if _LIST.value:
     print(listing(known))

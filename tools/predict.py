@@ -27,7 +27,7 @@ from ml_collections import ConfigDict
 from data import listing
 from errors import UserError, one_line
 from evaluation import inference, protocols
-from runtime import command_line, compile_cache, storage
+from runtime import command_line, compile_cache, memory, storage
 from runtime.progress import Progress
 from tools import command
 
@@ -128,11 +128,12 @@ def why(name: str, error: Exception) -> str:
 
 def main(config: ConfigDict, arguments: list[str]) -> int:
   """Prints the predictions; returns the exit code."""
-  compile_cache.enable()
   config.eval.protocol = _PROTOCOL.value or protocols.natural(config)
   command.check(config)
   protocol = protocols.create(config, config.eval.protocol)
   files = find(arguments)
+  compile_cache.enable()
+  memory.keep()
   model = inference.load(
     config, command_line.WORKDIR.value, command.CLASSES.value
   )

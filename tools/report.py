@@ -23,7 +23,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from errors import UserError
-from runtime import command_line, compile_cache, storage
+from runtime import command_line, compile_cache, memory, storage
 from seeing.page import compare, fragments, record, report
 from tools import command
 
@@ -94,6 +94,7 @@ def main(config: ConfigDict | None, arguments: list[str]) -> None:
 def _of_run(config):
   command.check(config)
   compile_cache.enable()
+  memory.keep()
   workdir = command_line.WORKDIR.value
   path = config.init_from or workdir
   if not path:

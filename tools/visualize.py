@@ -17,7 +17,7 @@ import sys
 from ml_collections import ConfigDict
 
 from errors import UserError, closest
-from runtime import compile_cache
+from runtime import compile_cache, memory
 from seeing import drawing
 from tools import command, usage
 from tools.kinds.kind import Kind
@@ -70,6 +70,7 @@ def main(config: ConfigDict | None, arguments: list[str]) -> None:
   check_out(command.OUT.value, name)
   if kind.config:
     command.check(config)
+    memory.keep()
   compile_cache.enable()
   if kind.endings != ('.svg',):  # text of its own
     with usage.needs('matplotlib'):

@@ -1,0 +1,45 @@
+"""Memory that a step gives back is there for the next one."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+# 64 MB are computed, 4 MB come out.
+PROGRAM = """
+import resource
+import jax
+from runtime import memory
+memory.keep()
+import jax.numpy as jnp
+
+@jax.jit
+def step(x):
+  parts = x * jnp.arange(16.0)[:, None, None]
+  return jax.lax.optimization_barrier(parts).sum(0)
+
+x = jnp.ones((1024, 1024))
+faults = []
+for _ in range(4):
+  step(x).block_until_ready()
+  faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[-1] - faults[-2])
+"""
+PAGES = 64 * 2**20 // 4096
+
+
+@pytest.mark.skipif(
+  sys.platform != 'linux', reason="glibc's malloc: run it on Linux"
+)
+@pytest.mark.parametrize(
+  ('chosen', 'kept'),
+  [({}, True), ({'MALLOC_MMAP_MAX_': '65536'}, False)],
+)
+def test_a_step_faults_no_pages_unless_the_environment_chose(chosen, kept):
+  ran = subprocess.run(
+    [sys.executable, '-c', PROGRAM],
+    env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '', **chosen},
+    capture_output=True, text=True, check=True,
+  )  # fmt: skip
+  assert (int(ran.stdout) < PAGES / 50) == kept, ran.stdout
