@@ -58,6 +58,28 @@ def test_gradients_are_those_of_xla(case):
   check_close(found, of_x, 2e-6)
 
 
+@pytest.mark.parametrize(
+  'case', [*CASES[:5:2], *CASES[7:9], ((2, 5, 6, 3), (1, 1, 3, 4), 1, pad(1))]
+)
+def test_products_over_patches_are_those_of_xla(case, monkeypatch):
+  monkeypatch.setattr(cpu_gradients, '_SMALL', 10**6)
+  monkeypatch.setattr(cpu_gradients, '_DEEP', 0)
+  x, kernel, gradient, expected = draw(*case)
+
+  @jax.jit
+  def run(x, kernel, gradient):
+    y, back = jax.vjp(lambda *a: cpu_gradients.conv2d(*a, *case[2:]), x, kernel)
+    return y, back(gradient)
+
+  # With a stride the gradient of the input is XLA's.
+  text = str(jax.make_jaxpr(run)(x, kernel, gradient))
+  assert ('conv_general_dilated' in text) == (case[2] > 1)
+  y, found = run(x, kernel, gradient)
+  check_close(y, cpu_gradients.conv2d_of_xla(x, kernel, *case[2:]), 2e-6)
+  for a, b in zip(found, expected, strict=True):
+    check_close(a, b, 2e-6)
+
+
 @pytest.mark.parametrize('case', [CASES[1], CASES[5]])
 def test_sums_of_bfloat16_are_float32(case):
   x, kernel, gradient, _ = draw(*case, jnp.bfloat16)
