@@ -16,7 +16,8 @@ Choices where the paper is silent or unclear:
     say how many.
 
 On TPU, training has forms of batch normalisation that are the same to rounding
-and move a quarter fewer bytes; --config.model.fused_norm=False: the plain ones.
+and move fewer bytes, a quarter for bottlenecks where 128 images share
+statistics; --config.model.fused_norm=False: the plain ones.
 """
 
 from ml_collections import ConfigDict

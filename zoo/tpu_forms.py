@@ -51,11 +51,12 @@ def spares(ins: int, outs: int, group: int) -> bool:
 
   Args:
     ins: channels of its input; moments are `ins` x `ins` products.
-    outs: channels of its output, the plain form's raw maps.
+    outs: channels of its output, the plain form's raw maps. With `ins` of them
+      nothing is spared, and ResNet-50 moves 1 % more.
     group: images. Maps of fewer channels than there are lanes have their images
       along these, and would be copied for groups that divide the lanes.
   """
-  return ins <= outs and (ins >= _LANES or group % _LANES == 0)
+  return ins < outs and (ins >= _LANES or group % _LANES == 0)
 
 
 def conv_norm(
