@@ -1,6 +1,7 @@
 """Fixtures. Tests marked slow take most of the time: see CONTRIBUTING.md."""
 
 import ctypes
+import functools
 import gc
 import os
 import pathlib
@@ -33,6 +34,7 @@ import forking
 
 import input_pipeline
 import train_lib
+import zoo
 from configs import lenet5
 
 logging.set_verbosity(logging.ERROR)
@@ -94,7 +96,7 @@ def pytest_terminal_summary(terminalreporter):
 def finished(tmp_path_factory):
   """The workdir of a short run through main.py."""
   workdir = tmp_path_factory.mktemp('finished')
-  result = run_main(SMOKE, f'--workdir={workdir}', *FEW, env=OPTIMISED)
+  result = run_main(SMOKE, f'--workdir={workdir}', *FEW)
   assert result.returncode == 0, result.stderr
   return workdir, result
 
@@ -168,6 +170,17 @@ def random_variables(network, image_shape):
 
   target = {k: v for k, v in target.items() if k != 'aux_logits'}
   return jax.tree_util.tree_map_with_path(draw, target)
+
+
+def make_shallow(patch, name, blocks):
+  """Makes `name` a ResNet of so few blocks a stage: compiles in less time."""
+  network = zoo.NETWORKS[name]
+  create = functools.partial(_shallow, network.create, blocks)
+  patch.setitem(zoo.NETWORKS, name, network._replace(create=create))
+
+
+def _shallow(create, blocks, **fields):
+  return create(**fields).clone(blocks=blocks)
 
 
 def run_main(*arguments, env=None, timeout=120, prefix=(), cwd=ROOT):

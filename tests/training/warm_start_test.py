@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
-from conftest import make_config
+from conftest import make_config, make_shallow
 from pod import record
 
 import experiment as experiment_lib
@@ -161,6 +161,14 @@ def test_a_small_data_set_is_passed_over_twice_at_most():
   assert batches_of(experiment_lib.create_experiment(config)) == 23
   config.train.statistics_batches = 5
   assert batches_of(experiment_lib.create_experiment(config)) == 5
+
+
+@pytest.fixture(scope='module', autouse=True)
+def shallow():
+  """ResNet-20 has a block a stage."""
+  with pytest.MonkeyPatch.context() as patch:
+    make_shallow(patch, 'resnet20_cifar', (1, 1, 1))
+    yield
 
 
 @pytest.fixture(scope='module')

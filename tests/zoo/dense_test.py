@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import random_variables
@@ -81,23 +80,3 @@ def test_scores_are_those_of_the_classifier_at_every_window(name):
     np.testing.assert_allclose(
       scores, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
     )
-
-
-LARGE = [n for n in zoo.names() if zoo.image_shape(n)[0] > 100]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('name', LARGE)
-def test_256x320_gives_a_map_whose_mean_is_a_prediction(name):
-  network = zoo.create(name, num_classes=10)
-
-  def predict(variables, images):
-    scores = network.apply(variables, images)
-    return scores, scores.mean((1, 2))
-
-  images = jax.ShapeDtypeStruct((2, 256, 320, 3), jnp.float32)
-  variables = jax.eval_shape(network.init, jax.random.key(0), images)
-  variables = {k: v for k, v in variables.items() if k != 'aux_logits'}
-  scores, mean = jax.eval_shape(predict, variables, images)
-  assert scores.shape == (2, 2, 4, 10)
-  assert mean.shape == (2, 10)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import random_variables
 
 from zoo.resnet import ResNet
 
@@ -31,7 +32,7 @@ def training(scan: bool, dtype=jnp.float32):
 
 
 def variables():
-  rest = network(False).init(jax.random.key(0), IMAGES)
+  rest = random_variables(network(False), IMAGES.shape[1:])
   return rest.pop('params'), rest
 
 

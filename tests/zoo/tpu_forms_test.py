@@ -1,6 +1,7 @@
 """Forms for TPU, run on CPU, give what the plain forms do; and when."""
 
 import functools
+import os
 import re
 
 import flax.linen as nn
@@ -160,15 +161,14 @@ def step_of(network, variables, images, marks=None):
   return jax.jit(gradient)(variables['params'], images)
 
 
-def small(name, **fields):
+def small(name, blocks=(2, 1), **fields):
+  """Of two stages, with a block that has a projection and one that has none."""
   options = {'width': 0.1, 'bn_group': 4, 'num_classes': 10} | fields
-  network = zoo.create(name, **options)
-  if 'cifar' not in name:
-    network = network.clone(blocks=(2, 2, 1, 1))
-  return network
+  return zoo.create(name, **options).clone(blocks=blocks)
 
 
-IMAGES = jax.random.normal(jax.random.key(1), (8, 75, 64, 3))
+# Odd and even sides, 6x5 in the second stage.
+IMAGES = jax.random.normal(jax.random.key(1), (8, 45, 40, 3))
 
 
 @pytest.fixture
@@ -214,11 +214,14 @@ def test_a_bottleneck_net_takes_the_same_step(narrow, smooth, monkeypatch):
 def test_other_nets_take_the_same_step(
   name, fields, narrow, smooth, monkeypatch
 ):
-  images = IMAGES[:, :32, :32] if 'cifar' in name else IMAGES
+  images = IMAGES[:, :16, :16] if 'cifar' in name else IMAGES
   check_same(small(name, **fields), images, monkeypatch)
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+  'DEEP' not in os.environ, reason='more of the same blocks: run with DEEP=1'
+)
 @pytest.mark.parametrize('name', ['resnet50', 'resnet50_v1_5'])
 def test_a_whole_net_takes_the_same_step(name, narrow, smooth, monkeypatch):
   network = zoo.create(name, width=0.1, bn_group=4, num_classes=10)
@@ -254,12 +257,12 @@ def test_tpu_alone_has_the_forms_and_the_field_switches_them_off(narrow):
       )
       found[platform, fused] = len(moments)
   # `c` and `proj`, forward and back.
-  assert found.pop(('tpu', True)) == 2 * (6 + 4)
+  assert found.pop(('tpu', True)) == 2 * (3 + 2)
   assert set(found.values()) == {0}
 
 
 def test_a_step_on_cpu_is_the_same_to_the_bit_with_the_field_and_without():
-  network = small('resnet50')
+  network = small('resnet50', (1, 1))
   variables = random_variables(network, IMAGES.shape[1:])
   on, off = (
     step_of(network.clone(fused_norm=fused), variables, IMAGES)
@@ -290,12 +293,12 @@ def test_variables_and_evaluation_do_not_depend_on_the_field(on_tpu):
 
 def test_frozen_statistics_stay_as_they_are(on_tpu):
   """Those of a stem and a `c` are; those of a `proj` beside it move."""
-  network = small('resnet50')
-  variables = random_variables(network, IMAGES.shape[1:])
+  network, images = small('resnet50', (1,)), IMAGES[:, :21, :20]
+  variables = random_variables(network, images.shape[1:])
   mark = {'bn': {'statistics': jnp.zeros(())}}
   marks = {batch_norm.FROZEN: {'conv1': mark, 'conv2_1': {'c': mark}}}
   on, off = (
-    step_of(network.clone(fused_norm=fused), variables, IMAGES, marks)
+    step_of(network.clone(fused_norm=fused), variables, images, marks)
     for fused in (True, False)
   )
   (loss, new), _ = on
@@ -323,13 +326,13 @@ def test_who_asks_for_activations_in_training_gets_all(on_tpu):
   )  # fmt: skip
   seen = state[intermediates.COLLECTION]['layers']
   assert {'conv1', 'pool1', 'conv2_1', 'fc'} <= set(seen)
-  assert seen['conv1'].shape[1:3] == (38, 32)
+  assert seen['conv1'].shape[1:3] == (23, 20)
 
 
 @pytest.mark.slow
 def test_training_in_bfloat16_goes_as_with_the_plain_forms(narrow, monkeypatch):
   """20 steps: the loss is as near to the plain form's as float32's is."""
-  network = small('resnet50_v1_5', width=0.25)
+  network = small('resnet50_v1_5', (1, 1), width=0.25)
   rng = np.random.default_rng(0)
   labels = rng.integers(0, 10, (20, 16))
   patterns = rng.normal(0, 1, (10, 32, 32, 3))
@@ -349,7 +352,7 @@ def test_training_in_bfloat16_goes_as_with_the_plain_forms(narrow, monkeypatch):
     def step(params, stats, images, labels):
       gradient = jax.value_and_grad(loss_of, has_aux=True)
       (loss, stats), grads = gradient(params, stats, images, labels)
-      params = jax.tree.map(lambda p, g: p - 0.02 * g, params, grads)
+      params = jax.tree.map(lambda p, g: p - 0.1 * g, params, grads)
       return params, stats, loss
 
     params, stats, found = variables['params'], variables['batch_stats'], []
@@ -364,4 +367,5 @@ def test_training_in_bfloat16_goes_as_with_the_plain_forms(narrow, monkeypatch):
   monkeypatch.setattr(lax, 'platform_dependent', as_on_tpu)
   found = losses(half)
   print(exact, before, found)
-  assert found[-5:].mean() < 0.7 * found[:5].mean()
+  assert np.abs(found - before).max() < 2 * np.abs(before - exact).max()
+  assert found[-5:].mean() < 0.9 * found[:5].mean()
