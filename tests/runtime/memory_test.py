@@ -21,10 +21,10 @@ def step(x):
 
 x = jnp.ones((1024, 1024))
 faults = []
-for _ in range(4):
+for _ in range(40):  # some until the heap has room for all sizes
   step(x).block_until_ready()
   faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-print(faults[-1] - faults[-2])
+print((faults[-1] - faults[-11]) / 10)
 """
 PAGES = 64 * 2**20 // 4096
 
@@ -42,4 +42,4 @@ def test_a_step_faults_no_pages_unless_the_environment_chose(chosen, kept):
     env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '', **chosen},
     capture_output=True, text=True, check=True,
   )  # fmt: skip
-  assert (int(ran.stdout) < PAGES / 50) == kept, ran.stdout
+  assert (float(ran.stdout) < PAGES / 50) == kept, ran.stdout
