@@ -23,10 +23,10 @@ def step(x):
 
 x = jnp.ones((1024, 1024))
 faults = []
-for _ in range(25):  # some until the heap has room for all sizes
+for _ in range(40):
   step(x).block_until_ready()
   faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-print((faults[-1] - faults[-6]) / 5)
+print((faults[-1] - faults[9]) / 30)
 """
 PAGES = 40 * 2**20 // 4096
 
@@ -45,4 +45,5 @@ def test_a_step_faults_no_pages_unless_the_environment_chose(chosen, kept):
     env={**env, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '', **chosen},
     capture_output=True, text=True, check=True,
   )  # fmt: skip
-  assert (float(ran.stdout) < PAGES / 50) == kept, ran.stdout
+  # Until the heap has room for all sizes it grows now and then.
+  assert (float(ran.stdout) < PAGES / 2) == kept, ran.stdout
