@@ -59,7 +59,7 @@ def kinds_of(text: str) -> dict[str, str]:
   kernels = {
     _size_of(made.shapes[0].dims)
     for made in computations[entry].values()
-    if made.op == 'parameter'
+    if made.op == 'parameter' and 'kernel' in made.path
   }
   return {
     made.name: _kind(computations, made, kernels)

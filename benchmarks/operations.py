@@ -44,7 +44,7 @@ from runtime import memory
 from tools import summarize, usage
 
 
-def ours(name: str, batch: str, file: str) -> tuple[Callable[[], None], ...]:
+def ours(name: str, batch: str, file: str) -> tuple[Callable[[], object], ...]:
   """Returns functions for a step, one that is watched, and a product.
 
   Args:
@@ -53,7 +53,9 @@ def ours(name: str, batch: str, file: str) -> tuple[Callable[[], None], ...]:
     file: where the second writes the time of each kind, as JSON.
   """
   memory.keep()
-  stepped, state, images, _ = step.our_step(name, int(batch))
+  stepped, state, images, _ = step.our_step(
+    name, step.NETWORKS[name][0], int(batch)
+  )
   key = jax.random.key(1)
   compiled = stepped.lower(state, images, key).compile()
   text = compiled.as_text()
@@ -73,7 +75,9 @@ def ours(name: str, batch: str, file: str) -> tuple[Callable[[], None], ...]:
   return train, watched, lambda: product(matrix, matrix).block_until_ready()
 
 
-def theirs(name: str, batch: str, file: str) -> tuple[Callable[[], None], ...]:
+def theirs(
+  name: str, batch: str, file: str
+) -> tuple[Callable[[], object], ...]:
   """Returns the same of PyTorch."""
   from benchmarks import torch_operations  # noqa: PLC0415
 
@@ -86,7 +90,8 @@ def operations(name: str, batch: int) -> dict[str, float]:
   Of convolutions and what is fully connected. The auxiliary heads of GoogLeNet
   are not among them.
   """
-  rows = summarize.rows(name, **step.NETWORKS[name][0])
+  options: dict[str, Any] = step.NETWORKS[name][0]
+  rows = summarize.rows(name, **options)
   rows = [row for row in rows if row.macs]
   dense = sum(row.macs for row in rows if of.DENSE_LAYER.search(row.name))
   convolutions = sum(row.macs for row in rows) - dense
@@ -126,7 +131,11 @@ def measure(name: str, batch: int, rounds: int) -> list[Measured]:
   """Returns ours, PyTorch's, and PyTorch's with memory kept, in turn."""
   with tempfile.TemporaryDirectory() as folder:
     files = [pathlib.Path(folder) / f'{number}.json' for number in range(3)]
-    makes = ('ours', {}), ('theirs', {}), ('theirs', memory.KEPT)
+    makes: tuple[tuple[str, dict[str, str]], ...] = (
+      ('ours', {}),
+      ('theirs', {}),
+      ('theirs', memory.KEPT),
+    )
     all_ = [
       sides.Side(
         f'benchmarks.operations:{make}', name, str(batch), str(file), **env

@@ -43,7 +43,8 @@ metadata={op_name="jit(step)/jvp(N)/a/a._conv/conv_general_dilated"}
 }
 ENTRY %main (x: f32[2,8,8,3], k: f32[3,3,3,4]) -> f32[2,8,8,4] {
   %p = f32[2,8,8,3]{3,2,1,0} parameter(0)
-  %q = f32[3,3,3,4]{3,2,1,0} parameter(1)
+  %q = f32[3,3,3,4]{3,2,1,0} parameter(1), \
+metadata={op_name="state[0]['a']['kernel']"}
   %copied = f32[3,3,3,4]{2,3,1,0} copy(%q)
   %forward = f32[2,8,8,4]{3,2,1,0} fusion(%p, %q), kind=kCustom, calls=%fused
 LINES
