@@ -27,9 +27,14 @@ def test_two_threads_share_a_moment_and_nothing_at_all_is_rest():
   assert found == {of.FORWARD: 3, of.KERNEL: 2, of.REST: 3}
 
 
-def test_events_of_no_length_and_of_other_operations_are_harmless():
-  found = times((1, 0, 4, 'a'), (1, 1, 1, 'b'), (1, 4, 5, 'unknown'))
-  assert found == {of.FORWARD: 4, of.REST: 1}
+def test_an_event_may_end_after_the_one_that_it_began_in():
+  """By the rounding of a clock."""
+  found = times((1, 0, 4, 'a'), (1, 3, 5, 'b'), (1, 5, 5, 'a'))
+  assert found == {of.FORWARD: 3, of.KERNEL: 2}
+
+
+def test_operations_that_are_not_known_are_rest():
+  assert times((1, 0, 4, 'a'), (1, 4, 5, 'x')) == {of.FORWARD: 4, of.REST: 1}
 
 
 PROGRAM = """
