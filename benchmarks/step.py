@@ -34,8 +34,8 @@ NETWORKS = {
 }
 
 
-def our_rounds(name, options, batch):
-  """Returns functions that take one train step, and one forward pass."""
+def our_step(name, options, batch):
+  """Returns a jitted step, the state and images that it takes, and `apply`."""
   network = zoo.create(name, **options)
   images = jax.random.normal(jax.random.key(0), (batch, 224, 224, 3))
   labels = jnp.arange(batch)
@@ -60,10 +60,15 @@ def our_rounds(name, options, batch):
     updates, momentum = optimizer.update(grads, momentum)
     return optax.apply_updates(params, updates), rest, momentum
 
-  step = jax.jit(step, donate_argnums=0)
-  apply = jax.jit(network.apply)
   params = variables.pop('params')
   state = params, variables, optimizer.init(params)
+  step = jax.jit(step, donate_argnums=0)
+  return step, state, images, jax.jit(network.apply)
+
+
+def our_rounds(name, options, batch):
+  """Returns functions that take one train step, and one forward pass."""
+  step, state, images, apply = our_step(name, options, batch)
 
   def train():
     nonlocal state

@@ -106,6 +106,7 @@ def _backward(stride, padding, saved, gradient):
 conv2d.defvjp(_forward, _backward)
 
 
+@jax.named_scope('kernel_gradient')  # for benchmarks/operations.py
 def kernel_gradient(
   x: jax.Array,
   gradient: jax.Array,

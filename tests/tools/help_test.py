@@ -26,6 +26,7 @@ NEEDY = {
     'tensorflow-datasets importlib_resources'
   ),
   'benchmarks.lenet5_pytorch': 'torch',
+  'benchmarks.operations': 'torch torchvision',
   'benchmarks.step': 'torch torchvision',
 }
 
