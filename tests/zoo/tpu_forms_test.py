@@ -136,6 +136,20 @@ def test_stem(padded):
   assert max(found.values()) < 1e-5, found
 
 
+@pytest.mark.parametrize(
+  ('ins', 'outs', 'group', 'spares'),
+  [
+    (64, 256, 128, True),
+    (64, 256, 32, False),  # narrow maps, groups that divide the lanes
+    (128, 512, 32, True),
+    (64, 64, 128, False),  # 'a' of conv2_1
+    (256, 64, 128, False),
+  ],
+)
+def test_moments_are_for_outputs_wider_than_inputs(ins, outs, group, spares):
+  assert tpu_forms.spares(ins, outs, group) == spares
+
+
 def test_relu_has_the_gradient_of_relu():
   x = jnp.array([-2.0, -0.0, 0.0, 1e-30, 3.0, jnp.inf, -jnp.inf, jnp.nan])
   for relu in (tpu_forms.relu, jax.nn.relu):
