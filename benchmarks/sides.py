@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from errors import UserError
+from tools import usage
 
 
 class Side:
@@ -75,9 +76,16 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
   return f'{np.median(found):.2f} ({found.min():.2f} to {found.max():.2f})'
 
 
-def _serve(make, *arguments):
-  module, function = make.split(':')
-  functions = getattr(importlib.import_module(module), function)(*arguments)
+def main() -> None:
+  """Calls what it is told to on standard input, and prints the seconds."""
+  parser = usage.parser(__name__)
+  parser.add_argument(
+    'make', metavar='MODULE:FUNCTION', help='what returns the functions'
+  )
+  parser.add_argument('arguments', nargs='*', metavar='ARGUMENT', help='of it')
+  args = parser.parse_args()
+  module, name = args.make.split(':')
+  functions = getattr(importlib.import_module(module), name)(*args.arguments)
   for line in sys.stdin:
     began = time.perf_counter()
     functions[int(line)]()
@@ -85,4 +93,4 @@ def _serve(make, *arguments):
 
 
 if __name__ == '__main__':
-  _serve(*sys.argv[1:])
+  main()

@@ -103,7 +103,8 @@ def _moments(network, variables, images):
   def note(call, args, kwargs, context):
     out = call(*args, **kwargs)
     path = context.module.path
-    if isinstance(context.module, BatchNorm) and _SHORTCUT not in path:
+    is_norm = isinstance(context.module, BatchNorm) and _SHORTCUT not in path
+    if is_norm and context.method_name == '__call__':
       x = out.astype('float32')
       found['/'.join(path[:-1])] = x.mean((1, 2, 3)), x.var((1, 2, 3))
     return out

@@ -32,7 +32,7 @@ PAGES = 40 * 2**20 // 4096
 
 
 @pytest.mark.skipif(
-  sys.platform != 'linux', reason="glibc's malloc: run it on Linux"
+  sys.platform != 'linux', reason="glibc's malloc: run where it is installed"
 )
 @pytest.mark.parametrize(
   ('chosen', 'kept'),
