@@ -6,8 +6,8 @@
 
 The step of `benchmarks.step`, each side in a process of its own, in turn: a
 step as it is, one that is watched, and one product of two float32 matrices of
-2048 x 2048, of which both need some. A row has the median over rounds of a
-kind's share of the step that is watched, times the step as it is, in ms.
+2048 x 2048, for the rate that is there to be had. A row has the median over
+rounds of a kind's share of the step that is watched, times the step as it is.
 
 - ours, watched by jax.profiler: wall-clock time. A moment counts once, for the
   innermost operation (a loop does not count what its body does); where the
@@ -207,6 +207,9 @@ def main() -> None:
   )
   args = parser.parse_args()
   with usage.errors():
+    for flag in ('batch', 'rounds'):
+      if getattr(args, flag) < 1:
+        raise UserError(f'--{flag}={getattr(args, flag)}: must be at least 1')
     for name in args.names:
       if name not in step.NETWORKS:
         known = closest(name, step.NETWORKS)

@@ -141,12 +141,16 @@ def test_a_row_has_the_median_share_of_a_step_and_its_rate():
   assert len({line.count('|') for line in lines}) == 1
 
 
-def test_a_network_that_is_not_there_is_named_with_the_closest(
-  capsys, monkeypatch
-):
-  monkeypatch.setattr('sys.argv', ['operations', 'resnet1'])
+@pytest.mark.parametrize(
+  ('argument', 'said'),
+  [
+    ('resnet1', "no network 'resnet1' here. Did you mean 'resnet18'?"),
+    ('--rounds=0', '--rounds=0: must be at least 1'),
+    ('--batch=-1', '--batch=-1: must be at least 1'),
+  ],
+)
+def test_what_cannot_be_measured_is_said(argument, said, capsys, monkeypatch):
+  monkeypatch.setattr('sys.argv', ['operations', argument])
   with pytest.raises(SystemExit):
     operations.main()
-  assert capsys.readouterr().err == (
-    "error: no network 'resnet1' here. Did you mean 'resnet18'?\n"
-  )
+  assert capsys.readouterr().err == f'error: {said}\n'
